@@ -1,0 +1,96 @@
+"""The one place that turns a failure of a service into an error of this library."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from types import TracebackType
+
+from .errors import FileNotFoundInStorageError, StorageError
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class ErrorContext:
+    """A context manager that names operation, key and storage in the errors that pass it.
+
+    It holds no state, so one serves every call of an operation, also at the same time. Only calls
+    of the driver belong inside: errors of the caller's own files and callbacks stay as they are.
+
+    Args:
+        map_error: of the driver.
+        operation: the public method.
+        key: as the caller gave it.
+        storage: the storage's name.
+    """
+
+    __slots__ = ("_map_error", "key", "operation", "storage")
+
+    def __init__(
+        self,
+        map_error: Callable[[BaseException], StorageError | None],
+        operation: str,
+        key: str | None,
+        storage: str,
+    ) -> None:
+        self._map_error = map_error
+        self.operation = operation
+        self.key = key
+        self.storage = storage
+
+    def name(self, error: StorageError) -> StorageError:
+        """Return `error` with operation, key and storage filled in."""
+        return error.with_context(operation=self.operation, key=self.key, storage=self.storage)
+
+    def wrap(self, exc: BaseException) -> BaseException:
+        """Return the library's error for `exc`, caused by it, or `exc` itself, a stranger."""
+        if isinstance(exc, StorageError):
+            return self.name(exc)
+        mapped = self._map_error(exc)
+        if mapped is None:
+            return exc
+        mapped.__cause__ = exc
+        return self.name(mapped)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if exc is None or not isinstance(exc, Exception):
+            return
+        wrapped = self.wrap(exc)
+        if wrapped is not exc:
+            raise wrapped from exc
+
+
+class PairContext(ErrorContext):
+    """A context of two keys: what is missing is the first, whatever else is wrong is the second."""
+
+    __slots__ = ("_new_key",)
+
+    def __init__(
+        self,
+        map_error: Callable[[BaseException], StorageError | None],
+        operation: str,
+        key: str,
+        new_key: str,
+        storage: str,
+    ) -> None:
+        super().__init__(map_error, operation, key, storage)
+        self._new_key = new_key
+
+    def name(self, error: StorageError) -> StorageError:
+        missing = isinstance(error, FileNotFoundInStorageError)
+        key = self.key if missing else self._new_key
+        return error.with_context(operation=self.operation, key=key, storage=self.storage)
+
+
+def caller() -> str:
+    """Return ``file:line`` of the nearest frame outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

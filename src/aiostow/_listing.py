@@ -1,0 +1,78 @@
+"""Streaming lists: iterated, or awaited for all at once."""
+
+from __future__ import annotations
+
+import builtins
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any, Generic, NoReturn, Self, TypeVar
+
+from ._context import ErrorContext
+from .driver import Pages
+from .errors import InvalidTypeError
+from .keys import Prefix, is_key
+from .models import Folder, ListEntry
+
+ItemT = TypeVar("ItemT", bound=ListEntry | Folder)
+
+
+class ListingIterator(Generic[ItemT]):
+    """One pass over a listing. It holds no connection between pages."""
+
+    def __init__(self, pages: Pages, prefix: Prefix, context: ErrorContext) -> None:
+        self._pages: Pages | None = pages
+        self._prefix = prefix
+        self._context = context
+        self._items: deque[Any] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ItemT:
+        while not self._items:
+            if self._pages is None:
+                raise StopAsyncIteration
+            with self._context:
+                page = await self._pages.next_page()
+            if page is None:
+                await self.aclose()
+            else:
+                self._items.extend(page)
+        return self._own(self._items.popleft())
+
+    def _own(self, item: Any) -> ItemT:
+        name = self._prefix.strip(item.name) if self._prefix.text else item.name
+        addressable = is_key(name)
+        if name is not item.name or not addressable:
+            item = replace(item, name=name, addressable=addressable)
+        return item  # type: ignore[no-any-return]  # the driver lists what was asked for
+
+    async def aclose(self) -> None:
+        """End the listing; idempotent."""
+        pages, self._pages = self._pages, None
+        self._items.clear()
+        if pages is not None:
+            with self._context:
+                await pages.aclose()
+
+
+class Listing(Generic[ItemT]):
+    """What `Storage.list` returns: go through it with ``async for``, or await it for a list."""
+
+    def __init__(self, start: Callable[[], ListingIterator[ItemT]]) -> None:
+        self._start = start
+
+    def __aiter__(self) -> ListingIterator[ItemT]:
+        return self._start()
+
+    def __await__(self) -> Generator[Any, Any, builtins.list[ItemT]]:
+        return self._collect().__await__()
+
+    async def _collect(self) -> builtins.list[ItemT]:
+        return [item async for item in self._start()]
+
+    def __iter__(self) -> NoReturn:
+        raise InvalidTypeError(
+            "write `async for entry in storage.list(...)`, or `await storage.list(...)` for a list"
+        )

@@ -1,0 +1,209 @@
+"""The read pipeline: ranges of one source, fetched ahead of the reader and handed out in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from ._budget import Budget
+from ._context import ErrorContext
+from ._plan import next_range
+from .driver import Buffer, Chunks, Source
+from .errors import ShortReadError
+from .models import ByteRange
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """A range under way before the reader asked for it; its bytes are charged to the budget."""
+
+    span: ByteRange
+    task: asyncio.Task[list[Buffer]]
+
+
+class ReadAhead:
+    """Hands out the bytes of a source in order, from a position that can be moved.
+
+    The range that the reader waits for is always fetched; ranges beyond it only while the budget
+    has room, and only once the reader goes through the object in order.
+
+    Args:
+        source: what to read; closed with the pipeline.
+        budget: shared with other files.
+        context: names the errors.
+    """
+
+    def __init__(self, source: Source, budget: Budget, context: ErrorContext) -> None:
+        self._source = source
+        self._budget = budget
+        self._context = context
+        self._position = 0  # of the next byte to hand out
+        self._ready: deque[Buffer] = deque()
+        self._live: Chunks | None = None  # the range that the reader itself is draining
+        self._live_end = 0
+        self._ahead: deque[_Ahead] = deque()
+        self._planned = 0  # the end of all that is ready, live or ahead
+        self._previous = 0  # the length of the last planned range of this sequential run
+        self._dropped: set[asyncio.Task[list[Buffer]]] = set()
+
+    @property
+    def size(self) -> int:
+        """The size in bytes of the object."""
+        return self._source.entry.size
+
+    @property
+    def best(self) -> int:
+        """The number of bytes to ask for when all that follows will be read."""
+        return self._source.read_size
+
+    async def at(self, offset: int, wanted: int) -> tuple[Buffer, int]:
+        """Return bytes that include the one at `offset`, and its index in them.
+
+        Bytes past the returned ones follow from their end. At the end of the object the bytes are
+        empty. A failure or cancellation loses nothing: the next call begins anew.
+
+        Args:
+            offset: within the object; going on where the last bytes ended is fastest.
+            wanted: how many bytes the reader is about to use; more or fewer may come.
+        """
+        if not self._position <= offset < self._planned:
+            self._restart(offset)
+        while True:
+            if self._ready:
+                chunk = self._ready.popleft()
+                begin, self._position = self._position, self._position + len(chunk)
+                if offset < self._position:
+                    return chunk, offset - begin
+            elif self._live is not None:
+                await self._drain(self._live)
+            elif self._ahead:
+                await self._collect(self._ahead[0])
+            elif self._position >= self.size:
+                return b"", 0
+            else:
+                await self._open(wanted)
+
+    async def aclose(self) -> None:
+        """Stop what is under way and close the source."""
+        await self._close_live()
+        self._restart(self._position)
+        while self._dropped:
+            await asyncio.wait(self._dropped)
+        with self._context:
+            await self._source.aclose()
+
+    def _restart(self, offset: int) -> None:
+        while self._ahead:
+            self._drop(self._ahead.popleft())
+        self._ready.clear()
+        if self._live is not None:
+            self._dropped.add(asyncio.ensure_future(_closed(self._live)))
+            self._live = None
+            self._forget_when_done()
+        if offset != self._planned:
+            self._previous = 0  # a jump: sequential reading begins anew
+        self._position = self._planned = offset
+
+    def _forget_when_done(self) -> None:
+        for task in self._dropped:
+            task.add_done_callback(self._dropped.discard)
+
+    def _drop(self, ahead: _Ahead) -> None:
+        # The bytes stay charged until the range really ends.
+        def ended(task: asyncio.Task[list[Buffer]]) -> None:
+            self._budget.give(ahead.span.length)
+            self._dropped.discard(task)
+            if not task.cancelled():
+                task.exception()
+
+        self._dropped.add(ahead.task)
+        ahead.task.add_done_callback(ended)
+        ahead.task.cancel()
+
+    async def _close_live(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            await live.aclose()
+
+    def _plan(self, wanted: int) -> ByteRange:
+        length = next_range(
+            previous=self._previous,
+            wanted=wanted,
+            source_first=self._source.first_size,
+            source_best=self._source.read_size,
+        )
+        length = min(length, self.size - self._planned)
+        return ByteRange(self._planned, length)
+
+    async def _open(self, wanted: int) -> None:
+        span = self._plan(wanted)
+        sequential = self._previous > 0 or wanted > span.length
+        with self._context:
+            self._live = await self._source.stream(span.offset, span.length)
+        self._planned = self._live_end = span.end
+        self._previous = span.length
+        if sequential:
+            self._fill()
+
+    def _fill(self) -> None:
+        while self._planned < self.size and len(self._ahead) < self._source.read_depth - 1:
+            span = self._plan(self._source.read_size)
+            if not self._budget.try_take(span.length):
+                return
+            task = asyncio.get_running_loop().create_task(self._fetch(span))
+            self._ahead.append(_Ahead(span, task))
+            self._planned = span.end
+            self._previous = span.length
+
+    async def _drain(self, live: Chunks) -> None:
+        try:
+            with self._context:
+                chunk = await anext(live, None)
+        except BaseException:
+            # What the range held is lost; a caller that goes on begins anew at its position.
+            self._restart(self._position)
+            raise
+        if chunk is not None and self._position + len(chunk) <= self._live_end:
+            self._ready.append(chunk)
+            return
+        missing = self._live_end - self._position
+        self._live = None
+        await live.aclose()
+        if chunk is not None or missing:
+            self._restart(self._position)
+            raise self._context.name(_wrong_length(missing))
+
+    async def _collect(self, ahead: _Ahead) -> None:
+        await asyncio.wait([ahead.task])  # a cancellation leaves the range under way
+        self._ahead.popleft()
+        self._budget.give(ahead.span.length)
+        try:
+            self._ready.extend(ahead.task.result())
+        except BaseException:
+            self._restart(self._position)
+            raise
+        self._fill()
+
+    async def _fetch(self, span: ByteRange) -> list[Buffer]:
+        with self._context:
+            chunks = await self._source.stream(span.offset, span.length)
+            try:
+                parts = [chunk async for chunk in chunks]
+            finally:
+                await chunks.aclose()
+            missing = span.length - sum(map(len, parts))
+            if missing:
+                raise _wrong_length(missing)
+            return parts
+
+
+async def _closed(chunks: Chunks) -> list[Buffer]:
+    await chunks.aclose()
+    return []
+
+
+def _wrong_length(missing: int) -> ShortReadError:
+    if missing > 0:
+        return ShortReadError(f"the body ended {missing} bytes before its promised length")
+    return ShortReadError("more bytes came than the range holds")

@@ -1,0 +1,145 @@
+"""Opening names below a root directory, never through a symlink and never outside. It blocks.
+
+Linux resolves a whole path under these rules in one call (openat2); elsewhere each component is
+opened by itself, without following, from the descriptor of the one before. Both are immune to a
+component being swapped for a symlink meanwhile.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from pathlib import Path
+
+from .. import _libc
+from .._disk import Descriptor, Features, sync
+
+_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_TRIES = 64
+
+
+class Root:
+    """The directory that keys are relative to; opened when first needed, made when first written.
+
+    Args:
+        path: absolute. Symlinks in it are the owner's choice and are followed, once.
+        system: what to use of the system's features.
+        durable: whether directories that are made are made durable.
+    """
+
+    def __init__(self, path: Path, *, system: Features, durable: bool) -> None:
+        self._path = path
+        self._system = system
+        self._durable = durable
+        self._descriptor: Descriptor | None = None
+        self._lock = threading.Lock()
+
+    def _opened(self, *, create: bool) -> Descriptor:
+        with self._lock:
+            if self._descriptor is None:
+                if create:
+                    self._make()
+                self._descriptor = Descriptor(os.open(self._path, _DIRECTORY | os.O_CLOEXEC))
+            return self._descriptor
+
+    def close(self) -> None:
+        """Close the root's descriptor; the next use opens it again."""
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            descriptor.close()
+
+    def open(self, key: str, flags: int) -> int:
+        """Open the file `key`, never waiting for the other end of a FIFO.
+
+        Raises:
+            OSError: ELOOP for a symlink anywhere in the key, and as `os.open`.
+        """
+        return self._open(key, flags | os.O_NONBLOCK | os.O_NOCTTY, create=False)
+
+    def open_directory(self, path: str) -> int:
+        """Open the directory `path`, ``""`` for the root itself."""
+        if not path:
+            return self._open(".", _DIRECTORY, create=False)
+        return self._open(path, _DIRECTORY, create=False)
+
+    def open_parent(self, key: str, *, create: bool = False) -> tuple[int, str]:
+        """Open the directory that holds `key`; return its descriptor and the last segment.
+
+        Args:
+            key: of a file.
+            create: whether to make directories that are missing, the root included.
+        """
+        parent, _, name = key.rpartition("/")
+        try:
+            return self._open(parent or ".", _DIRECTORY, create=create), name
+        except FileNotFoundError:
+            if not create:
+                raise
+        return self._make_directories(parent), name
+
+    def _open(self, path: str, flags: int, *, create: bool) -> int:
+        with self._opened(create=create) as root:
+            if not self._system.openat2:
+                return _walk(root, path, flags)
+            for _ in range(_TRIES):
+                try:
+                    return _libc.openat2(root, path, flags | _NOFOLLOW)
+                except BlockingIOError:  # the kernel could not rule out a race: again
+                    continue
+        raise OSError(errno.EAGAIN, "the directory is being changed too often to be opened safely")
+
+    def _make_directories(self, path: str) -> int:
+        with self._opened(create=True) as root:
+            directory = os.dup(root)
+        try:
+            for segment in path.split("/"):
+                try:
+                    os.mkdir(segment, dir_fd=directory)
+                    if self._durable:
+                        sync(directory)
+                except FileExistsError:
+                    pass
+                directory, outer = _step(directory, segment, _DIRECTORY), directory
+                os.close(outer)
+        except BaseException:
+            os.close(directory)
+            raise
+        return directory
+
+    def _make(self) -> None:
+        missing = [path for path in (self._path, *self._path.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            if self._durable:
+                parent = os.open(path.parent, _DIRECTORY | os.O_CLOEXEC)
+                try:
+                    sync(parent)
+                finally:
+                    os.close(parent)
+
+
+def _walk(root: int, path: str, flags: int) -> int:
+    *parents, name = path.split("/")
+    directory = os.dup(root)
+    try:
+        for segment in parents:
+            directory, outer = _step(directory, segment, _DIRECTORY), directory
+            os.close(outer)
+        return _step(directory, name, flags)
+    finally:
+        os.close(directory)
+
+
+def _step(directory: int, segment: str, flags: int) -> int:
+    try:
+        return os.open(segment, flags | _NOFOLLOW, dir_fd=directory)
+    except NotADirectoryError:
+        # Asked for a directory, systems answer ENOTDIR for a symlink; openat2 says ELOOP.
+        info = os.stat(segment, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISLNK(info.st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        raise

@@ -1,0 +1,145 @@
+"""Listing a disk in the byte order of full keys, in the memory of its largest directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..keys import TEMP_PREFIX
+from ..models import Folder, ListEntry
+from ._beneath import Root
+
+PAGE = 1000
+
+
+def order(name: str) -> bytes:
+    """Return the sort key of a full key; names that are no UTF-8 sort by their bytes."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+@dataclass(slots=True)
+class _Directory:
+    """A directory under way: what is left of its names, in reverse order."""
+
+    path: str  # "" or ending with "/"
+    names: list[tuple[bytes, str, bool]]
+
+
+class Scan:
+    """A listing of one prefix. Between pages it holds names, but no descriptor.
+
+    Args:
+        root: where keys are relative to.
+        make_entry: turns a full key and its state into an entry.
+        prefix: what keys begin with; may end within a segment.
+        recursive: files of all levels, or one level with folders.
+        start_after: list only what comes after this key.
+    """
+
+    def __init__(
+        self,
+        root: Root,
+        make_entry: Callable[[str, os.stat_result], ListEntry],
+        prefix: str,
+        *,
+        recursive: bool,
+        start_after: str | None,
+    ) -> None:
+        self._root = root
+        self._make_entry = make_entry
+        self._recursive = recursive
+        self._after = None if start_after is None else order(start_after)
+        parent, slash, self._start = prefix.rpartition("/")
+        self._pending: list[str] = [parent + slash]  # directories to go into next
+        self._stack: list[_Directory] = []
+
+    def page(self) -> list[ListEntry | Folder] | None:
+        """Return some hundred entries, or None at the end."""
+        found: list[ListEntry | Folder] = []
+        while len(found) < PAGE:
+            if self._pending:
+                self._enter(self._pending.pop())
+            elif not self._stack:
+                return found or None
+            elif not self._stack[-1].names:
+                self._stack.pop()
+            else:
+                self._advance(self._stack[-1], found)
+        return found
+
+    def _enter(self, path: str) -> None:
+        start = self._start if not self._stack else ""
+        names: list[tuple[bytes, str, bool]] = []
+        try:
+            fd = self._root.open_directory(path.removesuffix("/"))
+        except (FileNotFoundError, NotADirectoryError):
+            return  # never there, or gone since its parent was listed
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if not name.startswith(start) or name.startswith(TEMP_PREFIX):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        names.append((order(path + name + "/"), name, True))
+                    elif entry.is_file(follow_symlinks=False):
+                        names.append((order(path + name), name, False))
+        finally:
+            os.close(fd)
+        names.sort(reverse=True)
+        self._stack.append(_Directory(path, names))
+
+    def _advance(self, directory: _Directory, found: list[ListEntry | Folder]) -> None:
+        try:
+            fd = self._root.open_directory(directory.path.removesuffix("/"))
+        except (FileNotFoundError, NotADirectoryError):
+            directory.names.clear()
+            return
+        try:
+            while directory.names and len(found) < PAGE:
+                place, name, is_dir = directory.names.pop()
+                if self._passed(place, is_dir):
+                    continue
+                full = directory.path + name
+                if is_dir and self._recursive:
+                    self._pending.append(full + "/")
+                    return
+                if is_dir:
+                    found.append(Folder(full))
+                    continue
+                try:
+                    info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(info.st_mode):
+                    found.append(self._make_entry(full, info))
+        finally:
+            os.close(fd)
+
+    def _passed(self, place: bytes, is_dir: bool) -> bool:
+        """Whether all of this lies at or before `start_after`."""
+        if self._after is None or place > self._after:
+            return False
+        return not (is_dir and self._recursive and self._after.startswith(place))
+
+
+def sweep_tree(root: Root, path: str, visit: Callable[[int, str], bool]) -> int:
+    """Visit the directory and name of every temporary file below `path`; count the Trues."""
+    try:
+        fd = root.open_directory(path.removesuffix("/"))
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    count = 0
+    below: list[str] = []
+    try:
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                if entry.name.startswith(TEMP_PREFIX):
+                    count += visit(fd, entry.name)
+                elif entry.is_dir(follow_symlinks=False):
+                    below.append(entry.name)
+    finally:
+        os.close(fd)
+    return count + sum(sweep_tree(root, f"{path}{name}/", visit) for name in below)

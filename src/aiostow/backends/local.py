@@ -1,0 +1,430 @@
+"""The local disk: files below a root directory, confined to it."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .. import _disk
+from .._disk import Descriptor
+from .._staged import BLOCK, LIMITS, StagedFile, StagedUpload, etag, file_entry, write_whole
+from .._threads import Threads
+from ..driver import Buffer, Pages
+from ..errors import (
+    FileExistsInStorageError,
+    FileNotFoundInStorageError,
+    InvalidKeyError,
+    IsADirectoryInStorageError,
+    KeyConflictError,
+    NotAFileError,
+    ObjectChangedError,
+    PermissionDeniedError,
+    ResourceLimitError,
+    StorageError,
+    StorageFullError,
+    StorageIOError,
+    UnsupportedOperationError,
+)
+from ..models import Capabilities, Folder, ListEntry, Support, WriteOptions
+from ..storage import DEFAULT_MEMORY_BUDGET, Storage
+from ._beneath import Root
+from ._local_scan import Scan, sweep_tree
+
+__all__ = ["LocalDriver", "LocalFSStorage"]
+
+T = TypeVar("T")
+
+_WHOLE = 256 << 10  # a file up to this size is opened, read and closed in one thread hop
+_WORKERS = 4
+_CAPABILITIES = Capabilities(create_only=Support.native, nested_keys=False)
+
+_CAUSES: dict[int, tuple[type[StorageError], str]] = {
+    errno.ENOENT: (FileNotFoundInStorageError, "no such file"),
+    errno.EEXIST: (FileExistsInStorageError, "the file exists"),
+    errno.EISDIR: (IsADirectoryInStorageError, "this is a directory, not a file"),
+    errno.ELOOP: (NotAFileError, "a symlink is in the way, and symlinks are never followed"),
+    errno.EXDEV: (NotAFileError, "the name leads to another file system or out of the root"),
+    errno.ENXIO: (NotAFileError, "this is a FIFO, socket or device, which is never opened"),
+    errno.ENAMETOOLONG: (InvalidKeyError, "the key is longer than this disk allows"),
+    errno.EILSEQ: (InvalidKeyError, "this disk cannot hold the characters of the key"),
+    errno.EACCES: (PermissionDeniedError, "permission denied"),
+    errno.EPERM: (PermissionDeniedError, "operation not permitted"),
+    errno.EROFS: (PermissionDeniedError, "the file system is read-only"),
+    errno.ENOSPC: (StorageFullError, "no space is left on the disk"),
+    errno.EDQUOT: (StorageFullError, "the disk quota is used up"),
+    errno.EFBIG: (StorageFullError, "the file is larger than a limit allows"),
+    errno.EMFILE: (ResourceLimitError, "this process has too many open files"),
+    errno.ENFILE: (ResourceLimitError, "this machine has too many open files"),
+    errno.ENOMEM: (ResourceLimitError, "the system has no memory left"),
+}
+
+
+class _Chunks:
+    """The bytes of one range, read in one thread hop, or at hand already."""
+
+    def __init__(self, source: _Source, offset: int, length: int) -> None:
+        self._source = source
+        self._offset = offset
+        self._left = length
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> Buffer:
+        if not self._left:
+            raise StopAsyncIteration
+        data = await self._source.read(self._offset, self._left)
+        self._offset += len(data)
+        self._left = self._left - len(data) if data else 0
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    async def aclose(self) -> None:
+        self._left = 0
+
+
+class _Source:
+    """An open file, or the whole content of a small one."""
+
+    read_size = BLOCK
+    read_depth = 2
+
+    def __init__(
+        self, threads: Threads, entry: ListEntry, file: Descriptor | None, whole: bytes | None
+    ) -> None:
+        self._threads = threads
+        self._file = file
+        self._whole = whole
+        self.entry = entry
+        self.first_size = 64 << 10 if whole is None else entry.size
+
+    async def stream(self, offset: int, length: int) -> _Chunks:
+        return _Chunks(self, offset, length)
+
+    async def read(self, offset: int, length: int) -> bytes:
+        if self._whole is not None:
+            return self._whole[offset : offset + length]
+        return await self._threads.run(self._read, offset, min(length, BLOCK))
+
+    def _read(self, offset: int, length: int) -> bytes:
+        assert self._file is not None
+        with self._file as fd:
+            data = _disk.read_at(fd, offset, length)
+            # Replacing a file leaves ours alone; only a change in place shows here.
+            if etag(os.fstat(fd)) != self.entry.etag:
+                raise ObjectChangedError("the file was changed in place while it was read")
+        return data
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    async def aclose(self) -> None:
+        self.close()
+
+
+class _RandomAccess:
+    """An existing file, changed in place."""
+
+    def __init__(self, threads: Threads, file: Descriptor, durable: bool) -> None:
+        self._threads = threads
+        self._file = file
+        self._durable = durable
+        self._dirty = False
+
+    async def size(self) -> int:
+        with self._file as fd:
+            return os.fstat(fd).st_size
+
+    async def read_at(self, offset: int, length: int) -> bytes:
+        return await self._run(lambda fd: _disk.read_at(fd, offset, length))
+
+    async def write_at(self, offset: int, data: Buffer) -> None:
+        self._dirty = True
+        await self._run(lambda fd: _disk.write_at(fd, offset, [data]))
+
+    async def truncate(self, size: int) -> None:
+        self._dirty = True
+        await self._run(lambda fd: os.ftruncate(fd, size))
+
+    async def _run(self, call: Callable[[int], T]) -> T:
+        def using() -> T:
+            with self._file as fd:
+                return call(fd)
+
+        return await self._threads.run(using)
+
+    async def flush(self) -> None:
+        if self._dirty and self._durable:
+            await self._run(_disk.sync)
+        self._dirty = False
+
+    async def aclose(self) -> None:
+        try:
+            await self.flush()
+        finally:
+            self._file.close()
+
+
+class _Pages:
+    def __init__(self, threads: Threads, scan: Scan) -> None:
+        self._threads = threads
+        self._scan: Scan | None = scan
+
+    async def next_page(self) -> list[ListEntry | Folder] | None:
+        return None if self._scan is None else await self._threads.run(self._scan.page)
+
+    async def aclose(self) -> None:
+        self._scan = None
+
+
+class LocalDriver:
+    """The driver of `LocalFSStorage`; blocking work goes to its own threads, in few large hops.
+
+    Args:
+        root: absolute path of the directory that keys are relative to.
+        durable: whether a write returns only when a power cut can no longer lose it.
+        system: what to use of the system's features; by default all that are there.
+    """
+
+    capabilities = _CAPABILITIES
+    write_limits = LIMITS
+
+    def __init__(self, root: Path, *, durable: bool, system: _disk.Features | None = None) -> None:
+        _disk.require_posix("LocalFSStorage")
+        self._config = (root, durable, system)
+        self._durable = durable
+        self._system = system or _disk.features()
+        self._root = Root(root, system=self._system, durable=durable)
+        self.threads = Threads("aiostow-local", _WORKERS)
+
+    def __reduce__(self) -> Any:
+        root, durable, system = self._config
+        return functools.partial(LocalDriver, root, durable=durable, system=system), ()
+
+    async def connect(self) -> None:
+        return None
+
+    async def aclose(self) -> None:
+        self.threads.close()
+        self._root.close()
+
+    async def stat(self, key: str) -> ListEntry:
+        return await self.threads.run(self._stat, key)
+
+    def _stat(self, key: str) -> ListEntry:
+        directory, name = self._parent_to_read(key)
+        try:
+            info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        finally:
+            os.close(directory)
+        _disk.check_regular(info)
+        return file_entry(key, info)
+
+    def scan(self, prefix: str, *, recursive: bool, start_after: str | None) -> Pages:
+        scan = Scan(self._root, file_entry, prefix, recursive=recursive, start_after=start_after)
+        return _Pages(self.threads, scan)
+
+    async def open_read(self, key: str, *, if_match: str | None) -> _Source:
+        return await self.threads.run(self._open_read, key, if_match, undo=_Source.close)
+
+    def _open_read(self, key: str, if_match: str | None) -> _Source:
+        file, info = self._open_regular(key, os.O_RDONLY)
+        try:
+            entry = file_entry(key, info)
+            if if_match is not None and if_match != entry.etag:
+                raise ObjectChangedError(f"the file's etag is {entry.etag!r}, not {if_match!r}")
+            if info.st_size > _WHOLE:
+                return _Source(self.threads, entry, file, None)
+            with file as fd:
+                whole = _disk.read_at(fd, 0, info.st_size)
+            file.close()
+            return _Source(self.threads, entry, None, whole)
+        except BaseException:
+            file.close()
+            raise
+
+    async def write(self, key: str, buffers: Sequence[Buffer], options: WriteOptions) -> ListEntry:
+        return await self.threads.run(self._write, key, buffers, options)
+
+    def _write(self, key: str, buffers: Sequence[Buffer], options: WriteOptions) -> ListEntry:
+        return write_whole(self._stage(key, options), key, buffers, options)
+
+    async def begin(
+        self, key: str, options: WriteOptions, *, size_hint: int | None
+    ) -> StagedUpload:
+        file = await self.threads.run(self._stage, key, options, undo=StagedFile.discard)
+        return StagedUpload(self.threads, file, key, options)
+
+    def _stage(self, key: str, options: WriteOptions) -> StagedFile:
+        _check_options(options)
+        directory, name = self._parent_to_write(key)
+        return StagedFile(Descriptor(directory), name, durable=self._durable, system=self._system)
+
+    async def delete(self, keys: Sequence[str]) -> Mapping[str, BaseException]:
+        return await self.threads.run(self._delete, keys)
+
+    def _delete(self, keys: Sequence[str]) -> Mapping[str, BaseException]:
+        failures: dict[str, BaseException] = {}
+        for key in keys:
+            try:
+                self._delete_one(key)
+            except FileNotFoundError:
+                continue
+            except (OSError, StorageError) as exc:
+                failures[key] = exc
+        return failures
+
+    def _delete_one(self, key: str) -> None:
+        directory, name = self._parent_to_read(key)
+        try:
+            _disk.check_regular(os.stat(name, dir_fd=directory, follow_symlinks=False))
+            os.unlink(name, dir_fd=directory)
+            if self._durable:
+                _disk.sync(directory)
+        finally:
+            os.close(directory)
+
+    async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
+        return await self.threads.run(self._copy, src, dst, options)
+
+    def _copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
+        source, _ = self._open_regular(src, os.O_RDONLY)
+        try:
+            file = self._stage(dst, options)
+            try:
+                with source as src_fd, file.descriptor as dst_fd:
+                    _disk.copy_bytes(src_fd, dst_fd, self._system)
+                return file_entry(dst, file.commit(if_absent=options.if_absent))
+            finally:
+                file.discard()
+        finally:
+            source.close()
+
+    async def move(self, src: str, dst: str, options: WriteOptions) -> None:
+        await self.threads.run(self._move, src, dst, options)
+
+    def _move(self, src: str, dst: str, options: WriteOptions) -> None:
+        _check_options(options)
+        directory, name = self._parent_to_read(src)
+        try:
+            info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            _disk.check_regular(info)
+            to_directory, to_name = self._parent_to_write(dst)
+            try:
+                _disk.move(directory, name, to_directory, to_name, options.if_absent, self._system)
+                if self._durable:
+                    _disk.sync(to_directory)
+                    _disk.sync(directory)
+            except OSError as exc:
+                if exc.errno != errno.EXDEV:
+                    raise
+                # Another file system is mounted below the root: whole there, then gone here.
+                self._copy(src, dst, options)
+                os.unlink(name, dir_fd=directory)
+            finally:
+                os.close(to_directory)
+        finally:
+            os.close(directory)
+
+    async def open_update(self, key: str) -> _RandomAccess:
+        file = await self.threads.run(
+            lambda: self._open_regular(key, os.O_RDWR)[0], undo=Descriptor.close
+        )
+        return _RandomAccess(self.threads, file, self._durable)
+
+    async def sweep(self, prefix: str, older_than: timedelta) -> int:
+        before = time.time() - older_than.total_seconds()
+        return await self.threads.run(
+            sweep_tree, self._root, prefix, lambda fd, name: _disk.sweep(fd, name, before)
+        )
+
+    def _open_regular(self, key: str, flags: int) -> tuple[Descriptor, os.stat_result]:
+        try:
+            fd = self._root.open(key, flags)
+        except NotADirectoryError as exc:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from exc
+        try:
+            info = os.fstat(fd)
+            _disk.check_regular(info)
+        except BaseException:
+            os.close(fd)
+            raise
+        return Descriptor(fd), info
+
+    def _parent_to_read(self, key: str) -> tuple[int, str]:
+        try:
+            return self._root.open_parent(key)
+        except NotADirectoryError as exc:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from exc
+
+    def _parent_to_write(self, key: str) -> tuple[int, str]:
+        try:
+            return self._root.open_parent(key, create=True)
+        except NotADirectoryError as exc:
+            raise KeyConflictError(
+                "on a disk a segment of this key is a file: 'a' and 'a/b' cannot both be files"
+            ) from exc
+
+    def map_error(self, exc: BaseException) -> StorageError | None:
+        if not isinstance(exc, OSError):
+            return None
+        code = exc.errno or errno.EIO
+        cause, message = _CAUSES.get(code, (StorageIOError, os.strerror(code)))
+        return cause(message, errno=code)
+
+
+def _check_options(options: WriteOptions) -> None:
+    if options.if_match is not None:
+        raise UnsupportedOperationError(
+            "a disk has no write that is conditional on an etag: leave out if_match"
+        )
+    if options.metadata or options.content_encoding:
+        lost = "metadata" if options.metadata else "content_encoding"
+        raise UnsupportedOperationError(f"a disk cannot keep {lost} beside the file: leave it out")
+
+
+class LocalFSStorage(Storage):
+    """Files below a directory of the local disk, on Linux and macOS.
+
+    Nothing outside the directory is ever opened: no symlink is followed, and FIFOs and devices are
+    refused. A write becomes visible whole or not at all, also when the process is killed. New files
+    follow the umask; an overwritten file keeps its mode bits. Directories are made as needed and
+    stay when emptied; empty ones are in nobody's way.
+
+    Args:
+        root: the directory; made by the first write if it does not exist.
+        name: for messages and profiles; by default ``fs-`` and the directory's name.
+        durable: whether a write returns only when a power cut can no longer lose it. False leaves
+            the fsyncs out; a crash of the process alone still never tears a file.
+        memory_budget: for the buffers of all transfers together, in bytes.
+
+    Raises:
+        UnsupportedOperationError: on Windows, with what it lacks.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        durable: bool = True,
+        memory_budget: int = DEFAULT_MEMORY_BUDGET,
+    ) -> None:
+        path = Path(os.path.abspath(root))
+        super().__init__(
+            LocalDriver(path, durable=durable),
+            name=name if name is not None else f"fs-{path.name}",
+            memory_budget=memory_budget,
+        )
+        self.root = path
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} at {str(self.root)!r}>"

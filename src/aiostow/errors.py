@@ -1,0 +1,238 @@
+"""Every error of the library, by cause.
+
+StorageError
+├── InvalidTypeError (TypeError)              text where bytes are meant, no file, ...
+├── InvalidArgumentError (ValueError)         a mode, number or option that cannot be
+│   ├── InvalidKeyError                       a key that no storage may address
+│   └── ClosedError                           the file or the storage is closed
+├── FileNotFoundInStorageError (FileNotFoundError)
+├── FileExistsInStorageError (FileExistsError)
+├── NotAFileError (OSError)                   a symlink, FIFO, socket or device
+│   └── IsADirectoryInStorageError (IsADirectoryError)
+├── KeyConflictError (OSError)                "a" beside "a/b" where keys are paths of a disk
+├── PermissionDeniedError (PermissionError)
+├── UnsupportedOperationError (io.UnsupportedOperation)
+├── WriteConflictError                        another writer won, or `if_match` no longer holds
+├── AmbiguousWriteError                       wholly old or wholly new, and nobody can tell
+├── ObjectChangedError                        replaced while it was read, or not the wanted version
+├── ShortReadError (EOFError)                 fewer bytes came than were promised
+├── StorageFullError (OSError)                no space, quota or file-size limit
+├── ResourceLimitError (OSError)              too many open files, no memory
+├── StorageIOError (OSError)                  any other failure of the disk or service
+├── MemoryBudgetError (MemoryError)           a piece of the stream would not fit the budget
+└── DeleteManyError                           some of many deletions failed: see `.failures`
+
+Each is also the builtin that people already catch, carries `.key`, `.operation` and `.storage` (a
+name), and pickles.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import io
+from collections.abc import Mapping
+from typing import Any, Self
+
+__all__ = [
+    "AmbiguousWriteError",
+    "ClosedError",
+    "DeleteManyError",
+    "FileExistsInStorageError",
+    "FileNotFoundInStorageError",
+    "InvalidArgumentError",
+    "InvalidKeyError",
+    "InvalidTypeError",
+    "IsADirectoryInStorageError",
+    "KeyConflictError",
+    "MemoryBudgetError",
+    "NotAFileError",
+    "ObjectChangedError",
+    "PermissionDeniedError",
+    "ResourceLimitError",
+    "ShortReadError",
+    "StorageError",
+    "StorageFullError",
+    "StorageIOError",
+    "UnsupportedOperationError",
+    "WriteConflictError",
+]
+
+
+class StorageError(Exception):
+    """The base of all errors of this library.
+
+    Args:
+        message: what went wrong and, where it helps, what to do; without key or storage.
+        key: the key as the caller gave it.
+        operation: the method that was called, such as ``"open"``.
+        storage: the name of the storage.
+        errno: the system's error number, for those that are also an `OSError`.
+    """
+
+    key: str | None
+    operation: str | None
+    storage: str | None
+    _default_errno: int | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str | None = None,
+        operation: str | None = None,
+        storage: str | None = None,
+        errno: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.key = key
+        self.operation = operation
+        self.storage = storage
+        if isinstance(self, OSError):
+            _describe(self, errno if errno is not None else self._default_errno, message, key)
+
+    def with_context(self, *, operation: str | None, key: str | None, storage: str | None) -> Self:
+        """Fill in what is not known yet and return this error."""
+        if self.operation is None:
+            self.operation = operation
+        if self.key is None:
+            self.key = key
+            if isinstance(self, OSError):
+                _describe(self, self.errno, self.message, key)
+        if self.storage is None:
+            self.storage = storage
+        return self
+
+    def __str__(self) -> str:
+        where = " ".join(
+            part
+            for part in (
+                self.operation,
+                None if self.key is None else repr(self.key),
+                None if self.storage is None else f"in storage {self.storage!r}",
+            )
+            if part
+        )
+        return f"{where}: {self.message}" if where else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {name: value for name, value in self.__dict__.items() if name != "__notes__"}
+        errno = self.errno if isinstance(self, OSError) else None
+        return _rebuild, (type(self), self.message, errno), state
+
+
+def _describe(error: OSError, errno: int | None, message: str, key: str | None) -> None:
+    error.errno, error.strerror, error.filename = errno, message, key
+
+
+def _rebuild(cls: type[StorageError], message: str, errno: int | None) -> StorageError:
+    return cls(message, errno=errno)
+
+
+class InvalidTypeError(StorageError, TypeError):
+    """An argument has the wrong type; the message says what to write instead."""
+
+
+class InvalidArgumentError(StorageError, ValueError):
+    """An argument has a value that cannot be; the message says what can."""
+
+
+class InvalidKeyError(InvalidArgumentError):
+    """The key is refused before any input or output takes place."""
+
+
+class ClosedError(InvalidArgumentError):
+    """The file or the storage was closed before."""
+
+
+class FileNotFoundInStorageError(StorageError, FileNotFoundError):
+    """No object has this key."""
+
+    _default_errno = _errno.ENOENT
+
+
+class FileExistsInStorageError(StorageError, FileExistsError):
+    """The key exists and the write was create-only."""
+
+    _default_errno = _errno.EEXIST
+
+
+class NotAFileError(StorageError, OSError):
+    """The name on disk is a symlink, FIFO, socket or device, which are never followed or opened."""
+
+    _default_errno = _errno.EINVAL
+
+
+class IsADirectoryInStorageError(NotAFileError, IsADirectoryError):
+    """The name on disk is a directory where a file is meant."""
+
+    _default_errno = _errno.EISDIR
+
+
+class KeyConflictError(StorageError, OSError):
+    """On disk a name is a file or a directory: ``a`` and ``a/b`` exclude each other."""
+
+    _default_errno = _errno.ENOTDIR
+
+
+class PermissionDeniedError(StorageError, PermissionError):
+    """The disk or service refused this operation."""
+
+    _default_errno = _errno.EACCES
+
+
+class UnsupportedOperationError(StorageError, io.UnsupportedOperation):
+    """This storage or file cannot do what was asked, and does not pretend to."""
+
+
+class WriteConflictError(StorageError):
+    """Another writer won, or the version `if_match` is no longer there; nothing was written."""
+
+
+class AmbiguousWriteError(StorageError):
+    """The write is there whole or not at all, and nobody can tell which; read to find out."""
+
+
+class ObjectChangedError(StorageError):
+    """The object is not the version that was asked for or opened; nothing mixed was returned."""
+
+
+class ShortReadError(StorageError, EOFError):
+    """The body ended before its promised length."""
+
+
+class StorageFullError(StorageError, OSError):
+    """No space, quota or file-size limit is left; nothing of this write is visible."""
+
+    _default_errno = _errno.ENOSPC
+
+
+class ResourceLimitError(StorageError, OSError):
+    """A limit of this process or machine was met, such as the number of open files."""
+
+    _default_errno = _errno.EMFILE
+
+
+class StorageIOError(StorageError, OSError):
+    """The disk or service failed in a way that no other error names."""
+
+    _default_errno = _errno.EIO
+
+
+class MemoryBudgetError(StorageError, MemoryError):
+    """The stream needs larger pieces than `memory_budget` allows."""
+
+
+class DeleteManyError(StorageError):
+    """Some of many deletions failed; the others were carried out.
+
+    `failures` maps each key that is still there to its own error.
+    """
+
+    failures: Mapping[str, StorageError]
+
+    def __init__(
+        self, message: str, *, failures: Mapping[str, StorageError] | None = None, **context: Any
+    ) -> None:
+        super().__init__(message, **context)
+        self.failures = dict(failures or {})

@@ -1,0 +1,306 @@
+"""The files that `Storage.open` returns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, NoReturn
+
+from ._context import ErrorContext
+from ._file import File, FileT, Opening, as_bytes
+from ._readahead import ReadAhead
+from ._reading import DEFAULT_CHUNK_SIZE, BytesIterator, ReadMethods
+from ._tasks import Cleanups
+from ._writebehind import WriteBehind
+from .driver import Buffer, RandomAccess
+from .errors import ClosedError, InvalidArgumentError, InvalidTypeError, StorageError
+from .models import ListEntry
+
+__all__ = [
+    "BytesIterator",
+    "File",
+    "FileT",
+    "Opening",
+    "Reader",
+    "UpdateFile",
+    "Writer",
+    "as_bytes",
+]
+
+_UPDATE_BLOCK = 64 << 10
+
+
+class Reader(ReadMethods):
+    """One version of an object, open for reading; made by ``Storage.open(key)``.
+
+    Reads behave as on `io.BytesIO`; ``async for`` gives chunks as they come. What is returned is
+    always of the version that was opened: if it is replaced, reading goes on with the old bytes or
+    raises `ObjectChangedError`.
+    """
+
+    def __init__(
+        self,
+        pipeline: ReadAhead,
+        entry: ListEntry,
+        context: ErrorContext,
+        cleanups: Cleanups,
+        origin: str,
+    ) -> None:
+        super().__init__(context, cleanups, origin)
+        self._pipeline = pipeline
+        self.entry = entry
+
+    @property
+    def size(self) -> int:
+        """The size in bytes of the object."""
+        return self.entry.size
+
+    async def _load(self, wanted: int) -> tuple[Buffer, int]:
+        return await self._pipeline.at(self._pos, wanted)
+
+    async def _size(self) -> int:
+        return self.size
+
+    def _best(self) -> int:
+        return self._pipeline.best
+
+    async def write(self, data: object) -> NoReturn:
+        """Refuse: the file is open for reading."""
+        self._check("write")
+        self._refuse("write", "is not offered by a file that is open for reading: open it with 'w'")
+
+    async def close(self) -> None:
+        """Stop reading ahead and give back what the file holds; idempotent."""
+        await self.abandon()
+
+    async def _release(self) -> None:
+        await self._pipeline.aclose()
+
+    def _releaser(self) -> Callable[[], Any]:
+        return self._pipeline.aclose
+
+
+class Writer(File):
+    """An object in the making; made by ``Storage.open(key, "w")`` or ``"x"``.
+
+    Leaving ``async with`` cleanly commits; an exception or cancellation aborts, and the key is as
+    it was with nothing left behind. After the commit `entry` tells what was written.
+    """
+
+    def __init__(
+        self, pipeline: WriteBehind, context: ErrorContext, cleanups: Cleanups, origin: str
+    ) -> None:
+        super().__init__(context, cleanups, origin)
+        self._pipeline = pipeline
+        self._broken: BaseException | None = None
+        self._handled_at_opening = sys.exc_info()[1]
+        self.entry: ListEntry | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    async def write(self, data: Any) -> int:
+        """Take bytes and return how many.
+
+        Args:
+            data: bytes-like. Bytes are kept by reference until they are staged; what can change is
+                copied.
+
+        Raises:
+            InvalidTypeError: `data` is not bytes-like.
+            StorageError: this or an earlier part could not be stored; the file can only be aborted.
+        """
+        self._check("write")
+        self._check_broken()
+        try:
+            buffer = as_bytes(data)
+        except InvalidTypeError as exc:
+            raise self._context.name(exc) from None
+        if len(buffer):
+            try:
+                await self._pipeline.feed(buffer)
+            except BaseException as exc:
+                self._broken = exc
+                raise
+        return len(buffer)
+
+    async def writelines(self, lines: Iterable[Any]) -> None:
+        """Write each of `lines`; no separators are added."""
+        for line in lines:
+            await self.write(line)
+
+    async def flush(self) -> None:
+        """Do nothing: bytes become visible, all at once, by the commit only."""
+        self._check("flush")
+
+    async def tell(self) -> int:
+        """Return how many bytes were written."""
+        self._check("tell")
+        return self._pipeline.size
+
+    async def read(self, size: int | None = -1) -> NoReturn:
+        """Refuse: the file is open for writing."""
+        self._check("read")
+        self._refuse("read", "is not offered by a file that is open for writing")
+
+    async def seek(self, offset: int, whence: int = 0) -> NoReturn:
+        """Refuse: objects are written in order."""
+        self._check("seek")
+        self._refuse("seek", "is not offered while writing: objects are written in order")
+
+    async def commit(self) -> ListEntry:
+        """Make what was written the object, whole and at once, and close the file.
+
+        The commit itself is not cut by a cancellation, which is raised after it.
+
+        Returns:
+            what is known of the object that was written.
+
+        Raises:
+            StorageError: nothing was written, unless it is an `AmbiguousWriteError`.
+        """
+        self._check("commit")
+        self._check_broken()
+        try:
+            await self._pipeline.prepare()
+        except BaseException:
+            await self.abort()
+            raise
+        self._closed = True
+        self.entry = await self._cleanups.finish(self._commit_or_abort())
+        return self.entry
+
+    async def _commit_or_abort(self) -> ListEntry:
+        try:
+            return await self._pipeline.commit()
+        except BaseException:
+            await self._pipeline.abort()
+            raise
+
+    async def abort(self) -> None:
+        """Discard what was written, leave the key as it was, and close the file; idempotent."""
+        await self.abandon()
+
+    async def close(self) -> None:
+        """Commit, unless something failed; idempotent.
+
+        In a ``finally`` or ``except`` clause, while an exception is being handled that was not yet
+        there when the file was opened, close discards instead. `commit` always commits.
+
+        Raises:
+            StorageError: an earlier write or the commit failed; nothing was written.
+        """
+        if self._closed:
+            return
+        handled = sys.exc_info()[1]
+        if handled is not None and handled is not self._handled_at_opening:
+            await self.abort()
+        elif self._broken is not None:
+            await self.abort()
+            self._check_broken()
+        else:
+            await self.commit()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if exc is not None:
+            await self.abort()
+        elif not self._closed:
+            await (self.abort() if self._broken is not None else self.commit())
+            self._check_broken()
+
+    def _check_broken(self) -> None:
+        if isinstance(self._broken, StorageError):
+            raise self._broken
+        if self._broken is not None:
+            raise self._context.name(
+                ClosedError("an earlier write() did not end, so this file can only be aborted")
+            ) from self._broken
+
+    def _consequence(self) -> str:
+        return "what was written is discarded; use `async with`, or await close()"
+
+    async def _release(self) -> None:
+        await self._pipeline.abort()
+
+    def _releaser(self) -> Callable[[], Any]:
+        return self._pipeline.abort
+
+
+class UpdateFile(ReadMethods):
+    """An existing object, open for changes in place; made by ``Storage.open(key, "rw")``.
+
+    Behaves as `io.BytesIO` over the object. Changes are made at once and are not atomic: this is
+    the one way of writing that others may see half done.
+    """
+
+    def __init__(
+        self, handle: RandomAccess, context: ErrorContext, cleanups: Cleanups, origin: str
+    ) -> None:
+        super().__init__(context, cleanups, origin)
+        self._handle = handle
+
+    def writable(self) -> bool:
+        return True
+
+    def _best(self) -> int:
+        return _UPDATE_BLOCK
+
+    async def _load(self, wanted: int) -> tuple[Buffer, int]:
+        with self._context:
+            # A read of everything is cut into blocks of a sensible size; the caller loops.
+            length = max(min(wanted, DEFAULT_CHUNK_SIZE), _UPDATE_BLOCK)
+            return await self._handle.read_at(self._pos, length), 0
+
+    async def _size(self) -> int:
+        with self._context:
+            return await self._handle.size()
+
+    async def write(self, data: Any) -> int:
+        """Write bytes at the position and return how many; a gap before them reads as zeros."""
+        self._check("write")
+        try:
+            buffer = as_bytes(data)
+        except InvalidTypeError as exc:
+            raise self._context.name(exc) from None
+        self._chunk, self._start = b"", 0
+        if len(buffer):
+            with self._context:
+                await self._cleanups.finish(self._handle.write_at(self._pos, buffer))
+            self._pos += len(buffer)
+        return len(buffer)
+
+    async def writelines(self, lines: Iterable[Any]) -> None:
+        """Write each of `lines`; no separators are added."""
+        for line in lines:
+            await self.write(line)
+
+    async def truncate(self, size: int | None = None) -> int:
+        """Cut the file to `size` bytes, or to the position; return the size. The position stays."""
+        self._check("truncate")
+        size = self._pos if size is None else size
+        if size < 0:
+            raise self._context.name(InvalidArgumentError(f"negative size {size}"))
+        self._chunk, self._start = b"", 0
+        with self._context:
+            await self._cleanups.finish(self._handle.truncate(size))
+        return size
+
+    async def flush(self) -> None:
+        """Make what was written durable, as far as the storage promises durability."""
+        self._check("flush")
+        with self._context:
+            await self._handle.flush()
+
+    async def close(self) -> None:
+        """Flush and close; idempotent."""
+        await self.abandon()
+
+    async def _release(self) -> None:
+        with self._context:
+            await self._handle.aclose()
+
+    def _releaser(self) -> Callable[[], Any]:
+        return self._handle.aclose

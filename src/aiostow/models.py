@@ -1,0 +1,226 @@
+"""The values that users and drivers exchange."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+from pendulum import DateTime
+
+from .errors import InvalidArgumentError
+
+__all__ = [
+    "ByteRange",
+    "Capabilities",
+    "FileMode",
+    "Folder",
+    "ListEntry",
+    "Support",
+    "WriteKeywords",
+    "WriteOptions",
+    "as_mode",
+]
+
+
+class FileMode(enum.Flag):
+    """How a file is opened; the strings of `open` stand beside each.
+
+    `read` is ``"r"``, `write` is ``"w"``, `create` (create only) is ``"x"``, and
+    ``read | write`` (in place: must exist, is not truncated) is ``"rw"``.
+    """
+
+    read = 1
+    write = 2
+    create = 4
+    update = read | write
+
+
+_MODES = {
+    "r": FileMode.read,
+    "w": FileMode.write,
+    "x": FileMode.create,
+    "rw": FileMode.update,
+    "wr": FileMode.update,
+}
+
+
+def as_mode(mode: FileMode | str) -> FileMode:
+    """Return the `FileMode` that a mode string or `FileMode` stands for.
+
+    Args:
+        mode: ``"r"``, ``"w"``, ``"x"`` (create only) or ``"rw"`` (in place), each with or without
+            a ``b``; or a `FileMode`.
+
+    Raises:
+        InvalidArgumentError: the mode is none of these.
+    """
+    if isinstance(mode, FileMode):
+        if mode in _MODES.values():
+            return mode
+    elif isinstance(mode, str) and mode.count("b") <= 1:
+        found = _MODES.get(mode.replace("b", ""))
+        if found is not None:
+            return found
+    hint = ""
+    if isinstance(mode, str):
+        if "t" in mode:
+            hint = "; files are binary: encode and decode text yourself"
+        elif "a" in mode:
+            hint = (
+                "; appending is not offered: use 'rw' and seek to the end where the storage has it"
+            )
+        elif "+" in mode:
+            hint = "; read and write in place is 'rw'"
+    raise InvalidArgumentError(f"mode must be 'r', 'w', 'x' or 'rw', not {mode!r}{hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntry:
+    """What a storage knows of one object.
+
+    Unpacks as ``name, last_modified, size``.
+
+    Attributes:
+        name: the full key, relative to the storage (or the view) that was asked.
+        last_modified: when the object was last written, timezone-aware.
+        size: in bytes.
+        etag: an opaque version: two different contents of a key never share one where the storage
+            has versions; None where it has none.
+        content_type, content_encoding, cache_control, metadata: as stored; None where not stored
+            or, in listings, where the service does not tell.
+        addressable: False when the name is a foreign one that this library refuses as a key.
+    """
+
+    name: str
+    last_modified: DateTime
+    size: int
+    etag: str | None = None
+    content_type: str | None = None
+    content_encoding: str | None = None
+    cache_control: str | None = None
+    metadata: Mapping[str, str] | None = None
+    addressable: bool = True
+
+    def __iter__(self) -> Iterator[object]:
+        return iter((self.name, self.last_modified, self.size))
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> object:
+        return (self.name, self.last_modified, self.size)[index]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A common prefix in a listing of one level.
+
+    Attributes:
+        name: relative to the storage, without the ending ``/``.
+        addressable: False when the name is a foreign one that this library refuses.
+    """
+
+    name: str
+    addressable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """A run of bytes: `length` bytes from `offset`."""
+
+    offset: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The offset just past the last byte."""
+        return self.offset + self.length
+
+
+class WriteKeywords(TypedDict, total=False):
+    """The keyword arguments of every writing method; see `WriteOptions`."""
+
+    content_type: str | None
+    content_encoding: str | None
+    cache_control: str | None
+    metadata: Mapping[str, str] | None
+    if_absent: bool
+    if_match: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What a write asks for beside the bytes.
+
+    Attributes:
+        content_type, cache_control: how the object is served; a storage that cannot keep them
+            ignores them (`Capabilities.metadata` tells).
+        content_encoding, metadata: part of what is stored; a storage that cannot keep them refuses.
+        if_absent: create only: fail when the key exists, with one winner among many.
+        if_match: replace only the version with this etag.
+    """
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    cache_control: str | None = None
+    metadata: Mapping[str, str] | None = None
+    if_absent: bool = False
+    if_match: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.if_absent and self.if_match is not None:
+            raise InvalidArgumentError("if_absent and if_match exclude each other: give one")
+        for name, value in (self.metadata or {}).items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise InvalidArgumentError(
+                    f"metadata maps str to str, not {name!r} to a {type(value).__name__}"
+                )
+
+    def over(self, entry: ListEntry) -> WriteOptions:
+        """Return these options with what they leave open taken from `entry`, as a copy does."""
+        return replace(
+            self,
+            **{
+                name: getattr(entry, name)
+                for name in ("content_type", "content_encoding", "cache_control", "metadata")
+                if getattr(self, name) is None
+            },
+        )
+
+
+class Support(enum.Enum):
+    """How a storage offers an ability."""
+
+    native = "native"
+    emulated = "emulated"
+    unsupported = "unsupported"
+
+    def __bool__(self) -> bool:
+        return self is not Support.unsupported
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a storage can do and how.
+
+    Attributes:
+        create_only: mode ``"x"`` and `if_absent`.
+        if_match: writes conditional on an etag.
+        metadata: content headers and user metadata are kept.
+        copy: copies without moving the bytes through this process.
+        move: renames as one step; emulated is a copy, then a delete.
+        update: mode ``"rw"``.
+        ordered: listings come in the UTF-8 byte order of full keys.
+        nested_keys: ``a`` and ``a/b`` can exist together (False on disks).
+    """
+
+    create_only: Support = Support.unsupported
+    if_match: Support = Support.unsupported
+    metadata: Support = Support.unsupported
+    copy: Support = Support.native
+    move: Support = Support.emulated
+    update: Support = Support.unsupported
+    ordered: bool = True
+    nested_keys: bool = True

@@ -1,0 +1,588 @@
+"""The portable storage that users hold."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias, TypeVar, Unpack, overload
+
+import aiofiles
+from aiofiles.threadpool.binary import AsyncFileIO
+
+from ._context import ErrorContext
+from ._core import DEFAULT_MEMORY_BUDGET, StorageCore
+from ._listing import Listing, ListingIterator
+from ._transfer import BLOCK, Incoming, Outgoing, Progress, ProgressCallback, pump
+from .driver import Buffer, Driver, Mover, Pages, Sweeper
+from .errors import (
+    DeleteManyError,
+    FileExistsInStorageError,
+    FileNotFoundInStorageError,
+    InvalidTypeError,
+    NotAFileError,
+    StorageError,
+)
+from .files import Opening, Reader, UpdateFile, Writer, as_bytes
+from .keys import check_key, check_name_start, check_prefix
+from .models import FileMode, Folder, ListEntry, WriteKeywords, WriteOptions
+
+__all__ = ["DEFAULT_MEMORY_BUDGET", "Storage"]
+
+_DELETE_BATCH = 1000
+
+FileT = TypeVar("FileT")
+
+ReadMode: TypeAlias = Literal["r", "rb", "br"]
+WriteMode: TypeAlias = Literal["w", "wb", "bw", "x", "xb", "bx"]
+UpdateMode: TypeAlias = Literal["rw", "rwb", "rbw", "brw", "wr", "wrb", "wbr", "bwr"]
+
+
+class Storage(StorageCore):
+    """One storage: its objects, by key. Backends are its subclasses; this is all that is common.
+
+    Use it with ``async with``, or call `aclose` at the end. It pickles as its configuration.
+
+    Args:
+        driver: the backend.
+        name: for messages and profiles.
+        memory_budget: for the buffers of all transfers together, in bytes.
+
+    Raises:
+        InvalidArgumentError: `memory_budget` is not positive.
+    """
+
+    def __init__(
+        self, driver: Driver, *, name: str, memory_budget: int = DEFAULT_MEMORY_BUDGET
+    ) -> None:
+        super().__init__(driver, name=name, memory_budget=memory_budget)
+
+    def at(self, prefix: str) -> Storage:
+        """Return a view of the keys below `prefix`, which can reach no others.
+
+        The view shares connections and budget; closing it leaves this storage open.
+
+        Raises:
+            InvalidKeyError: no key can begin so.
+        """
+        with self._context("at", None):
+            inner = self._prefix.at(prefix)
+        view = Storage.__new__(Storage)
+        view.name = self.name
+        view._shared = self._shared
+        view._prefix = inner
+        view._closed = False
+        return view
+
+    # -- files ----------------------------------------------------------------------------------
+
+    @overload
+    def open(
+        self, key: str, mode: ReadMode = "r", *, if_match: str | None = None
+    ) -> Opening[Reader]: ...
+
+    @overload
+    def open(
+        self,
+        key: str,
+        mode: WriteMode,
+        *,
+        size_hint: int | None = None,
+        **options: Unpack[WriteKeywords],
+    ) -> Opening[Writer]: ...
+
+    @overload
+    def open(self, key: str, mode: UpdateMode) -> Opening[UpdateFile]: ...
+
+    @overload
+    def open(self, key: str, mode: FileMode | str, **options: Any) -> Opening[Any]: ...
+
+    def open(
+        self,
+        key: str,
+        mode: FileMode | str = "r",
+        *,
+        size_hint: int | None = None,
+        **options: Any,
+    ) -> Opening[Any]:
+        """Open an object: ``async with storage.open(key) as f`` or ``f = await storage.open(key)``.
+
+        Args:
+            key: of the object.
+            mode: ``"r"`` for a `Reader`; ``"w"`` for a `Writer` that replaces what is there and
+                ``"x"`` for one that refuses to; ``"rw"`` for an `UpdateFile`, which changes an
+                existing object in place where the storage can.
+            size_hint: the size of the object to write, in bytes, where known; it need not be exact.
+            options: for writing, those of `WriteOptions`; for reading, `if_match`.
+
+        Raises:
+            InvalidKeyError, InvalidArgumentError: at once, before anything is opened.
+            FileNotFoundInStorageError: on opening, for reading or in place.
+            UnsupportedOperationError: on opening, for what the storage cannot do.
+        """
+        return self._opening("open", key, mode, size_hint=size_hint, **options)
+
+    async def read_bytes(self, key: str, *, if_match: str | None = None) -> bytes:
+        """Return the whole content of an object.
+
+        Raises:
+            FileNotFoundInStorageError: no object has this key.
+            ObjectChangedError: it is not the version `if_match`.
+        """
+        async with self._opening("read_bytes", key, "r", if_match=if_match) as reader:
+            data: bytes = await reader.read()
+        return data
+
+    async def write_bytes(
+        self, key: str, data: bytes | bytearray | memoryview, **options: Unpack[WriteKeywords]
+    ) -> ListEntry:
+        """Write an object whole and return what is known of it.
+
+        Args:
+            key: of the object.
+            data: its content.
+            options: those of `WriteOptions`.
+
+        Raises:
+            FileExistsInStorageError: with `if_absent`, the key exists.
+            WriteConflictError: it is not the version `if_match`, or another writer won.
+        """
+        context, _ = self._checked("write_bytes", key)
+        with context:
+            buffer = as_bytes(data)
+        opening: Opening[Writer] = self._opening(
+            "write_bytes", key, "w", size_hint=len(buffer), **options
+        )
+        async with opening as writer:
+            await writer.write(buffer)
+            return await writer.commit()
+
+    # -- what is there --------------------------------------------------------------------------
+
+    async def stat(self, key: str) -> ListEntry:
+        """Return what is known of an object.
+
+        Raises:
+            FileNotFoundInStorageError: no object has this key.
+        """
+        context, full = self._checked("stat", key)
+        with context:
+            driver = await self._ready()
+            return self._own(await driver.stat(full))
+
+    async def exists(self, key: str) -> bool:
+        """Return whether an object has this key; a directory of a disk is none."""
+        try:
+            await self.stat(key)
+        except (FileNotFoundInStorageError, NotAFileError):
+            return False
+        return True
+
+    @overload
+    def list(
+        self,
+        prefix: str = "",
+        *,
+        recursive: Literal[True] = True,
+        starting: str = "",
+        start_after: str | None = None,
+    ) -> Listing[ListEntry]: ...
+
+    @overload
+    def list(
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool,
+        starting: str = "",
+        start_after: str | None = None,
+    ) -> Listing[ListEntry | Folder]: ...
+
+    def list(
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = True,
+        starting: str = "",
+        start_after: str | None = None,
+    ) -> Listing[Any]:
+        """List objects: ``async for entry in storage.list()`` or ``await storage.list()``.
+
+        A prefix that no key begins with lists nothing. Names are full keys, in the byte order of
+        their UTF-8 where `capabilities.ordered`. An object that appears or goes while the listing
+        is under way may or may not be listed.
+
+        Args:
+            prefix: list what lies below; ``"l"`` is ``"l/"`` and never matches ``lx``.
+            recursive: all levels; False gives one level, with a `Folder` for each that lies below.
+            starting: list only names that begin so, after `prefix`; need not end at a segment.
+            start_after: list only what comes after this key.
+
+        Raises:
+            InvalidKeyError: at once, for a prefix that no key can have.
+        """
+        context = self._context("list", prefix)
+        with context:
+            below = self._prefix.join(check_prefix(prefix) + check_name_start(starting))
+            after = None if start_after is None else self._prefix.join(check_key(start_after))
+
+        def begin() -> ListingIterator[Any]:
+            with context:
+                self._check_open()
+            pages = _ConnectedPages(
+                self._ready,
+                lambda driver: driver.scan(below, recursive=recursive, start_after=after),
+            )
+            return ListingIterator(pages, self._prefix, context)
+
+        return Listing(begin)
+
+    # -- transfers ------------------------------------------------------------------------------
+
+    async def get(
+        self,
+        key: str,
+        path: str | os.PathLike[str],
+        *,
+        progress_callback: ProgressCallback | None = None,
+    ) -> None:
+        """Copy an object to a local file, which appears or is replaced whole or not at all.
+
+        Args:
+            key: of the object.
+            path: of the local file.
+            progress_callback: called with the bytes done so far and, if it takes two arguments,
+                the total.
+
+        Raises:
+            FileNotFoundInStorageError: no object has this key.
+            OSError: the local file cannot be written; it is as it was.
+        """
+        opening: Opening[Reader] = self._opening("get", key, "r")
+        async with opening as reader:
+            async with self._path_writer("get", key, os.fspath(path), reader.size) as writer:
+                await pump(reader.read1, writer.write, Progress(progress_callback, reader.size))
+
+    async def put(
+        self,
+        path: str | os.PathLike[str],
+        key: str,
+        *,
+        progress_callback: ProgressCallback | None = None,
+        **options: Unpack[WriteKeywords],
+    ) -> ListEntry:
+        """Copy a local file to an object and return what is known of it.
+
+        Args:
+            path: of the local file.
+            key: of the object.
+            progress_callback: called with the bytes done so far and, if it takes two arguments,
+                the total.
+            options: those of `WriteOptions`.
+
+        Raises:
+            OSError: the local file cannot be read.
+            StorageError: the object cannot be written. Either way it is as it was.
+        """
+        self._checked("put", key)
+        # A blocking call under way is waited for, so that no thread uses a file that was closed.
+        finish = self._shared.cleanups.finish
+        opened = aiofiles.open(path, "rb", buffering=0, executor=self._shared.threads.pool)
+        file = await finish(_entered(opened), undo=_close_late)
+        try:
+            total = os.fstat(file.fileno()).st_size
+            opening: Opening[Writer]
+            opening = self._opening("put", key, "w", size_hint=total, **options)
+            async with opening as writer:
+                progress = Progress(progress_callback, total)
+                await pump(lambda: finish(file.read(BLOCK)), writer.write, progress)
+                return await writer.commit()
+        finally:
+            await finish(file.close())
+
+    async def upload(
+        self,
+        source: Any,
+        key: str,
+        *,
+        progress_callback: ProgressCallback | None = None,
+        size_hint: int | None = None,
+        **options: Unpack[WriteKeywords],
+    ) -> ListEntry:
+        """Write what a file object or iterator gives, and return what is known of the object.
+
+        Args:
+            source: a file object, sync or async, open in binary mode; or an iterable, sync or
+                async, of bytes. It is read from where it stands and never closed.
+            key: of the object.
+            progress_callback: called with the bytes done so far and, if it takes two arguments,
+                the total or None.
+            size_hint: the size in bytes, if you know it and `source` cannot tell.
+            options: those of `WriteOptions`.
+
+        Raises:
+            InvalidTypeError: `source` is nothing of the kind, or gives text.
+            StorageError: the object cannot be written. It is as it was, as it is after an
+                exception of `source` itself, which is passed on.
+        """
+        context, _ = self._checked("upload", key)
+        with context:
+            incoming = Incoming(source, self._shared.threads)
+        total = await incoming.total()
+        if total is None:
+            total = size_hint
+        opening: Opening[Writer] = self._opening("upload", key, "w", size_hint=total, **options)
+        async with opening as writer:
+            await pump(
+                lambda: _named(context, incoming), writer.write, Progress(progress_callback, total)
+            )
+            return await writer.commit()
+
+    async def download(
+        self, key: str, destination: Any, *, progress_callback: ProgressCallback | None = None
+    ) -> None:
+        """Write an object's content to a file object.
+
+        Args:
+            key: of the object.
+            destination: a file object, sync or async, open in binary mode; written from where it
+                stands and never closed. After a failure it may hold a part.
+            progress_callback: called with the bytes done so far and, if it takes two arguments,
+                the total.
+
+        Raises:
+            InvalidTypeError: `destination` cannot take bytes.
+            FileNotFoundInStorageError: no object has this key.
+        """
+        context, _ = self._checked("download", key)
+        with context:
+            outgoing = Outgoing(destination, self._shared.threads)
+        opening: Opening[Reader] = self._opening("download", key, "r")
+        async with opening as reader:
+            await pump(reader.read1, outgoing.write, Progress(progress_callback, reader.size))
+
+    async def copy(
+        self,
+        key: str,
+        new_key: str,
+        *,
+        to: Storage | None = None,
+        overwrite: bool = True,
+        progress_callback: ProgressCallback | None = None,
+    ) -> ListEntry:
+        """Copy an object within the storage, or to another one.
+
+        The new object appears whole or not at all. Copying an object to itself changes nothing.
+
+        Args:
+            key: of the object.
+            new_key: of the copy.
+            to: another storage; a copy to a view of this one never leaves the service.
+            overwrite: False refuses when `new_key` exists.
+            progress_callback: as for `get`; a copy within the service tells the end only.
+
+        Raises:
+            FileNotFoundInStorageError: no object has this key.
+            FileExistsInStorageError: `new_key` exists and `overwrite` is False.
+        """
+        destination = self if to is None else to
+        context, full = self._checked("copy", key)
+        new_context, new_full = destination._checked("copy", new_key)
+        options = WriteOptions(if_absent=not overwrite)
+        if destination._shared is not self._shared:
+            return await self._stream(
+                await self._reader(context, full, None, "copy()"),
+                destination, new_context, new_full, options, progress_callback,
+            )  # fmt: skip
+        with self._pair_context("copy", key, new_key):
+            driver = await self._ready()
+            if full != new_full:
+                entry = await driver.copy(full, new_full, options)
+            else:
+                entry = await _unless_create_only(driver, full, options)
+        await Progress(progress_callback, entry.size).advance(entry.size)
+        return destination._own(entry)
+
+    @staticmethod
+    async def _stream(
+        reader: Reader,
+        destination: Storage,
+        context: ErrorContext,
+        full: str,
+        options: WriteOptions,
+        progress_callback: ProgressCallback | None,
+    ) -> ListEntry:
+        async with reader:
+            if destination.capabilities.metadata:
+                options = options.over(reader.entry)
+            writer = await destination._writer(context, full, options, reader.size, "copy()")
+            async with writer:
+                await pump(reader.read1, writer.write, Progress(progress_callback, reader.size))
+                return await writer.commit()
+
+    async def move(self, key: str, new_key: str, *, overwrite: bool = True) -> None:
+        """Rename an object; where the service cannot, copy it and then delete the old one.
+
+        Moving an object to itself changes nothing. At every moment the object is whole under one
+        of the keys, or under both.
+
+        Args:
+            key: of the object.
+            new_key: of the object afterwards.
+            overwrite: False refuses when `new_key` exists.
+
+        Raises:
+            FileNotFoundInStorageError: no object has this key.
+            FileExistsInStorageError: `new_key` exists and `overwrite` is False.
+        """
+        _, full = self._checked("move", key)
+        _, new_full = self._checked("move", new_key)
+        options = WriteOptions(if_absent=not overwrite)
+        with self._pair_context("move", key, new_key):
+            driver = await self._ready()
+            if full == new_full:
+                await _unless_create_only(driver, full, options)
+            elif isinstance(driver, Mover):
+                await driver.move(full, new_full, options)
+            else:
+                await driver.copy(full, new_full, options)
+        if full != new_full and not isinstance(driver, Mover):
+            await self.delete(key)
+
+    # -- deletion -------------------------------------------------------------------------------
+
+    async def delete(self, key: str, *, missing_ok: bool = True) -> None:
+        """Delete an object.
+
+        Args:
+            key: of the object.
+            missing_ok: False asks for the error when there is none; another process may still
+                delete the object between the look and the deletion.
+
+        Raises:
+            FileNotFoundInStorageError: with ``missing_ok=False``, no object has this key.
+        """
+        context, full = self._checked("delete", key)
+        with context:
+            driver = await self._ready()
+            if not missing_ok:
+                await driver.stat(full)
+            failures = await driver.delete([full])
+            for exc in failures.values():
+                raise exc
+
+    async def delete_many(self, keys: Iterable[str] | AsyncIterable[str]) -> None:
+        """Delete many objects, in as few requests as the service allows; missing ones are fine.
+
+        Args:
+            keys: of the objects; may be an async iterable.
+
+        Raises:
+            InvalidKeyError: one of the keys; those before it may be deleted already.
+            DeleteManyError: some could not be deleted; `failures` tells which and why.
+        """
+        context = self._context("delete_many", None)
+        if isinstance(keys, str):
+            raise context.name(
+                InvalidTypeError("delete_many() takes keys: for a single one use delete()")
+            )
+        failures: dict[str, StorageError] = {}
+        batch: builtins.list[str] = []
+        async for key in _each(keys):
+            with context:
+                batch.append(self._prefix.join(check_key(key)))
+            if len(batch) == _DELETE_BATCH:
+                await self._delete_batch(batch, failures)
+                batch = []
+        await self._delete_batch(batch, failures)
+        if failures:
+            first = next(iter(failures.values()))
+            raise context.name(
+                DeleteManyError(
+                    f"{len(failures)} could not be deleted, the first: {first}", failures=failures
+                )
+            )
+
+    async def _delete_batch(
+        self, batch: builtins.list[str], failures: dict[str, StorageError]
+    ) -> None:
+        context = self._context("delete_many", None)
+        with context:
+            driver = await self._ready()
+            failed = await driver.delete(batch) if batch else {}
+        for full, exc in failed.items():
+            key = self._prefix.strip(full)
+            error = self._context("delete_many", key).wrap(exc)
+            if not isinstance(error, StorageError):
+                raise error
+            failures[key] = error
+
+    async def sweep(self, older_than: timedelta = timedelta(days=1)) -> int:
+        """Remove what killed writers left behind, invisible but using space; return how much.
+
+        Args:
+            older_than: leave alone what was touched within this time.
+
+        Returns:
+            the number of leftovers removed; 0 where a storage never has any.
+        """
+        with self._context("sweep", None):
+            driver = await self._ready()
+            if not isinstance(driver, Sweeper):
+                return 0
+            return await driver.sweep(self._prefix.text, older_than)
+
+
+class _ConnectedPages:
+    """The pages of a listing that connects only when its first page is asked for."""
+
+    def __init__(
+        self, ready: Callable[[], Awaitable[Driver]], scan: Callable[[Driver], Pages]
+    ) -> None:
+        self._ready = ready
+        self._scan = scan
+        self._pages: Pages | None = None
+
+    async def next_page(self) -> Sequence[ListEntry | Folder] | None:
+        driver = await self._ready()
+        if self._pages is None:
+            self._pages = self._scan(driver)
+        return await self._pages.next_page()
+
+    async def aclose(self) -> None:
+        if self._pages is not None:
+            await self._pages.aclose()
+
+
+def _close_late(file: AsyncFileIO) -> None:
+    file._file.close()  # type: ignore[attr-defined]  # of aiofiles; its own close() is a thread hop
+
+
+async def _entered(opened: Awaitable[FileT]) -> FileT:
+    return await opened
+
+
+async def _named(context: ErrorContext, incoming: Incoming) -> Buffer:
+    """Read what the caller gives; name our own complaints about it, and leave its errors alone."""
+    try:
+        return await incoming.read()
+    except InvalidTypeError as exc:
+        raise context.name(exc) from None
+
+
+async def _unless_create_only(driver: Driver, full: str, options: WriteOptions) -> ListEntry:
+    """Return the entry of an object that is copied or moved to itself."""
+    entry = await driver.stat(full)
+    if options.if_absent:
+        raise FileExistsInStorageError("the new key is the old one, and it exists")
+    return entry
+
+
+async def _each(keys: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[str]:
+    if isinstance(keys, AsyncIterable):
+        async for key in keys:
+            yield key
+    else:
+        for key in keys:
+            yield key
