@@ -12,6 +12,7 @@ from ._context import ErrorContext
 from ._plan import piece_size
 from ._tasks import Cleanups
 from .driver import Buffer, Limits, Upload
+from .errors import ClosedError
 from .models import ListEntry, WriteOptions
 
 # Smaller writes are gathered by copying: a buffer of its own costs more than the copy.
@@ -73,6 +74,7 @@ class WriteBehind:
         self._offset = 0  # of the tail within the object
         self._under_way: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
+        self._aborted = False
         self._piece = self._plan()
 
     @property
@@ -128,6 +130,7 @@ class WriteBehind:
 
     async def abort(self) -> None:
         """Stop the pieces under way and discard the upload; idempotent."""
+        self._aborted = True
         for task in self._under_way:
             task.cancel()
         while self._under_way:
@@ -155,12 +158,10 @@ class WriteBehind:
 
     async def _dispatch(self, size: int) -> None:
         if self._upload is None:
-            with self._context:
-                self._upload = await self._cleanups.finish(
-                    self._target.begin(self._key, self._options, size_hint=self._size_hint),
-                    undo=lambda upload: self._cleanups.start(upload.abort()),
-                )
-            self._limits = self._upload.limits
+            # Not to be cut by a cancellation, or nobody would know what is to be aborted.
+            await self._cleanups.finish(self._begin())
+        upload = self._upload
+        assert upload is not None, "_begin sets it or raises"
         self._check()
         while len(self._under_way) >= self._limits.depth or not self._budget.try_take(size):
             if not self._under_way:
@@ -169,7 +170,7 @@ class WriteBehind:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             self._check()
         task = asyncio.get_running_loop().create_task(
-            self._stage(self._upload, self._index, self._offset, self._cut(size))
+            self._stage(upload, self._index, self._offset, self._cut(size))
         )
         # Not in _stage: a task that is cancelled before it begins never runs.
         task.add_done_callback(lambda _: self._budget.give(size))
@@ -179,6 +180,14 @@ class WriteBehind:
         self._tail_size -= size
         if self._tail_size:
             self._piece = self._plan()
+
+    async def _begin(self) -> None:
+        with self._context:
+            upload = await self._target.begin(self._key, self._options, size_hint=self._size_hint)
+            if self._aborted:  # meanwhile, by the storage that was closed
+                await upload.abort()
+        self._upload = upload
+        self._limits = upload.limits
 
     async def _stage(self, upload: Upload, index: int, offset: int, buffers: list[Buffer]) -> None:
         with self._context:
@@ -198,6 +207,8 @@ class WriteBehind:
         return piece
 
     def _check(self) -> None:
+        if self._aborted:
+            raise self._context.name(ClosedError("the file was aborted"))
         for task in self._forget_ended():
             if task.cancelled():
                 continue

@@ -199,6 +199,7 @@ class LocalDriver:
 
     def __init__(self, root: Path, *, durable: bool, system: _disk.Features | None = None) -> None:
         _disk.require_posix("LocalFSStorage")
+        self.root = root
         self._config = (root, durable, system)
         self._durable = durable
         self._system = system or _disk.features()

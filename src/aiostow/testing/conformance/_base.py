@@ -1,0 +1,79 @@
+"""What the topics share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+
+from ...driver import Chunks, Source
+from ...storage import Storage
+
+TestT = TypeVar("TestT", bound=Callable[..., Any])
+
+
+def proves(*obligations: str) -> Callable[[TestT], TestT]:
+    """Name the obligations of `aiostow.driver` whose breaking this test would show."""
+
+    def mark(test: TestT) -> TestT:
+        test.__proves__ = obligations  # type: ignore[attr-defined]  # read by the suite's own test
+        return test
+
+    return mark
+
+
+def pattern(size: int, seed: int = 0) -> bytes:
+    """Return bytes in which no piece looks like another, so that misplaced ones show.
+
+    Args:
+        size: in bytes.
+        seed: different seeds give different bytes.
+    """
+    block = b"".join(
+        (seed * 1_000_003 + i).to_bytes(8, "big") for i in range(min(size, 65536) // 8)
+    )
+    out = bytearray()
+    turn = 0
+    while len(out) < size:
+        out += turn.to_bytes(8, "little") + block
+        turn += 1
+    return bytes(out[:size])
+
+
+async def gather(chunks: Chunks) -> bytes:
+    """Return all bytes of a range."""
+    try:
+        return b"".join([bytes(chunk) async for chunk in chunks])
+    finally:
+        await chunks.aclose()
+
+
+async def content(source: Source) -> bytes:
+    """Return all bytes of a source, and close it."""
+    try:
+        return await gather(await source.stream(0, source.entry.size))
+    finally:
+        await source.aclose()
+
+
+class Suite:
+    """The base of the topics: where the storage comes from."""
+
+    pytestmark = pytest.mark.anyio
+
+    @pytest.fixture
+    def storage(self) -> Any:
+        """Yield an empty storage; a backend's class overrides this."""
+        raise NotImplementedError("override the fixture `storage`")
+
+    async def leftovers(self, storage: Storage) -> list[str]:
+        """Return what is stored but invisible: temporary files, unfinished uploads.
+
+        A backend's class overrides this where the service can tell.
+        """
+        return []
+
+    def large(self, storage: Storage) -> int:
+        """Return a size in bytes that takes several pieces."""
+        return 2 * storage.driver.write_limits.preferred + 12345
