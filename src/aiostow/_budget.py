@@ -20,7 +20,7 @@ class Budget:
     __slots__ = ("_lock", "_used", "total")
 
     def __init__(self, total: int) -> None:
-        self.total = total
+        self.total: int = total
         self._used = 0
         # Loops in several threads may share a storage.
         self._lock = threading.Lock()

@@ -35,9 +35,9 @@ class ErrorContext:
         storage: str,
     ) -> None:
         self._map_error = map_error
-        self.operation = operation
-        self.key = key
-        self.storage = storage
+        self.operation: str = operation
+        self.key: str | None = key
+        self.storage: str = storage
 
     def name(self, error: StorageError) -> StorageError:
         """Return `error` with operation, key and storage filled in."""

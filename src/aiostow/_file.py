@@ -53,7 +53,7 @@ class File:
         self._cleanups = cleanups
         self._origin = origin
         self._loop = asyncio.get_running_loop()
-        self.name = context.key or ""
+        self.name: str = context.key or ""
 
     @property
     def closed(self) -> bool:

@@ -204,7 +204,7 @@ class LocalDriver:
         self._durable = durable
         self._system = system or _disk.features()
         self._root = Root(root, system=self._system, durable=durable)
-        self.threads = Threads("aiostow-local", _WORKERS)
+        self.threads: Threads = Threads("aiostow-local", _WORKERS)
 
     def __reduce__(self) -> Any:
         root, durable, system = self._config

@@ -60,7 +60,7 @@ async def content(source: Source) -> bytes:
 class Suite:
     """The base of the topics: where the storage comes from."""
 
-    pytestmark = pytest.mark.anyio
+    pytestmark: pytest.MarkDecorator = pytest.mark.anyio
 
     @pytest.fixture
     def storage(self) -> Any:

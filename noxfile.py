@@ -1,0 +1,54 @@
+"""`nox` runs what must be green; `nox -s faults` and `nox -s bench` are long forms."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_missing_interpreters = False
+nox.options.default_venv_backend = "virtualenv"
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+TESTS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
+LINT = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint")
+TYPES = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "types")
+BENCH = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "bench")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and imports that point down the floors."""
+    session.install(*LINT, "-e", ".[testing]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types inside, complete types for users."""
+    session.install(*TYPES, "-e", ".")
+    session.run("mypy")
+    session.run("pyright", "--verifytypes", "aiostow", "--ignoreexternal")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """All tests, on each Python that is installed."""
+    session.install(*TESTS, ".")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """The long forms: every await, every system call, a million races, gigabytes. Takes long."""
+    session.install(*TESTS, ".")
+    session.run("pytest", "--long", "tests/faults", "tests/local", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Ratios to other libraries, side by side in one run."""
+    session.install(*BENCH, ".")
+    session.run("python", "-m", "benchmarks", *session.posargs)
