@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from ._threads import Threads
 from .driver import Buffer
 from .errors import InvalidTypeError
-from .files import Opening, as_bytes
+from .files import Opening, Reader, as_bytes
 
 BLOCK = 4 << 20
 """Bytes asked of a caller's file at a time: enough to make a thread hop cheap."""
@@ -122,9 +122,10 @@ class Incoming:
 
     async def total(self) -> int | None:
         """Return how many bytes are left to read, where the source can tell."""
+        if isinstance(self._source, Reader):
+            return max(self._source.size - await self._source.tell(), 0)
         if self._async_read or self._iterator is not None or self._async_iterator is not None:
-            size = getattr(self._source, "size", None)
-            return size if isinstance(size, int) else None
+            return None
         return await self._threads.run(_remaining, self._source)
 
     async def read(self) -> Buffer:

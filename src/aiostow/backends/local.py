@@ -274,13 +274,18 @@ class LocalDriver:
 
     def _delete(self, keys: Sequence[str]) -> Mapping[str, BaseException]:
         failures: dict[str, BaseException] = {}
+        parents: set[str] = set()
         for key in keys:
             try:
                 self._delete_one(key)
+                parents.add(key.rpartition("/")[0])
             except FileNotFoundError:
                 continue
             except (OSError, StorageError) as exc:
                 failures[key] = exc
+        if self._durable:
+            for parent in parents:
+                self._sync_directory(parent)
         return failures
 
     def _delete_one(self, key: str) -> None:
@@ -288,8 +293,16 @@ class LocalDriver:
         try:
             _disk.check_regular(os.stat(name, dir_fd=directory, follow_symlinks=False))
             os.unlink(name, dir_fd=directory)
-            if self._durable:
-                _disk.sync(directory)
+        finally:
+            os.close(directory)
+
+    def _sync_directory(self, path: str) -> None:
+        try:
+            directory = self._root.open_directory(path)
+        except FileNotFoundError:
+            return  # its removal is somebody else's to make durable
+        try:
+            _disk.sync(directory)
         finally:
             os.close(directory)
 
