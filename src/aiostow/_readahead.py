@@ -84,30 +84,40 @@ class ReadAhead:
             else:
                 await self._open(wanted)
 
-    async def aclose(self) -> None:
-        """Stop what is under way and close the source."""
-        await self._close_live()
+    async def all(self) -> bytes:
+        """Return the bytes of the whole object."""
+        first, _ = await self.at(0, self.size)
+        parts = [first]
+        done = len(first)
+        while done < self.size:
+            part, _ = await self.at(done, self.size - done)
+            parts.append(part)
+            done += len(part)
+        return bytes(first) if len(parts) == 1 else b"".join(parts)
+
+    def stop(self) -> bool:
+        """Stop what is under way; return whether nothing is left that `aclose` must wait for."""
         self._restart(self._position)
-        while self._dropped:
+        if self._dropped:
+            return False
+        self._source.close()
+        return True
+
+    async def aclose(self) -> None:
+        """Stop what is under way, wait until it has ended, and close the source."""
+        while not self.stop():
             await asyncio.wait(self._dropped)
-        with self._context:
-            await self._source.aclose()
 
     def _restart(self, offset: int) -> None:
         while self._ahead:
             self._drop(self._ahead.popleft())
         self._ready.clear()
         if self._live is not None:
-            self._dropped.add(asyncio.ensure_future(_closed(self._live)))
+            self._live.close()
             self._live = None
-            self._forget_when_done()
         if offset != self._planned:
             self._previous = 0  # a jump: sequential reading begins anew
         self._position = self._planned = offset
-
-    def _forget_when_done(self) -> None:
-        for task in self._dropped:
-            task.add_done_callback(self._dropped.discard)
 
     def _drop(self, ahead: _Ahead) -> None:
         # The bytes stay charged until the range really ends.
@@ -120,11 +130,6 @@ class ReadAhead:
         self._dropped.add(ahead.task)
         ahead.task.add_done_callback(ended)
         ahead.task.cancel()
-
-    async def _close_live(self) -> None:
-        live, self._live = self._live, None
-        if live is not None:
-            await live.aclose()
 
     def _plan(self, wanted: int) -> ByteRange:
         length = next_range(
@@ -169,7 +174,7 @@ class ReadAhead:
             return
         missing = self._live_end - self._position
         self._live = None
-        await live.aclose()
+        live.close()
         if chunk is not None or missing:
             self._restart(self._position)
             raise self._context.name(_wrong_length(missing))
@@ -191,16 +196,11 @@ class ReadAhead:
             try:
                 parts = [chunk async for chunk in chunks]
             finally:
-                await chunks.aclose()
+                chunks.close()
             missing = span.length - sum(map(len, parts))
             if missing:
                 raise _wrong_length(missing)
             return parts
-
-
-async def _closed(chunks: Chunks) -> list[Buffer]:
-    await chunks.aclose()
-    return []
 
 
 def _wrong_length(missing: int) -> ShortReadError:

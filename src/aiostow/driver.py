@@ -68,8 +68,12 @@ class Chunks(Protocol):
 
     async def __anext__(self) -> Buffer: ...
 
-    async def aclose(self) -> None:
-        """Give back what the range holds, such as its connection; idempotent."""
+    def close(self) -> None:
+        """Give back what the range holds, such as its connection; idempotent.
+
+        Nothing is waited for: what needs the service goes on as a task that the driver's own
+        `aclose` joins.
+        """
         ...
 
 
@@ -107,8 +111,11 @@ class Source(Protocol):
         """
         ...
 
-    async def aclose(self) -> None:
-        """Give back what the source holds. Called once, when no range is under way any more."""
+    def close(self) -> None:
+        """Give back what the source holds, as `Chunks.close` does.
+
+        Called when no range is under way any more.
+        """
         ...
 
 

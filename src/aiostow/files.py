@@ -72,6 +72,7 @@ class Reader(ReadMethods):
 
     async def close(self) -> None:
         """Stop reading ahead and give back what the file holds; idempotent."""
+        self._closed = self._closed or self._pipeline.stop()
         await self.abandon()
 
     async def _release(self) -> None:

@@ -86,7 +86,7 @@ class _Chunks:
             raise StopAsyncIteration
         return data
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         self._left = 0
 
 
@@ -125,9 +125,6 @@ class _Source:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
-
-    async def aclose(self) -> None:
-        self.close()
 
 
 class _RandomAccess:

@@ -53,7 +53,7 @@ class _Chunks:
             raise StopAsyncIteration
         return data
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         self._data = b""
 
 
@@ -69,7 +69,7 @@ class _Source:
     async def stream(self, offset: int, length: int) -> _Chunks:
         return _Chunks(self._data[offset : offset + length])
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         self._data = b""
 
 

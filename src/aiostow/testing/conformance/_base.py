@@ -46,7 +46,7 @@ async def gather(chunks: Chunks) -> bytes:
     try:
         return b"".join([bytes(chunk) async for chunk in chunks])
     finally:
-        await chunks.aclose()
+        chunks.close()
 
 
 async def content(source: Source) -> bytes:
@@ -54,7 +54,7 @@ async def content(source: Source) -> bytes:
     try:
         return await gather(await source.stream(0, source.entry.size))
     finally:
-        await source.aclose()
+        source.close()
 
 
 class Suite:

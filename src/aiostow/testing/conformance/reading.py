@@ -147,7 +147,7 @@ class ReadingTests(Suite):
         parts = await asyncio.gather(*(gather(stream) for stream in streams))
         for (offset, length), part in zip(reversed(spans), parts, strict=True):
             assert part == data[offset : offset + length]
-        await source.aclose()
+        source.close()
 
     @proves("stream-exact")
     @pytest.mark.parametrize("size", [1, 1000, 300_000])
