@@ -176,7 +176,7 @@ CASES = settings(
 
 def _case(name: str, base: type[ReadingLikeBytesIO], make: Any) -> Any:
     machine = type(name, (base,), {"make": make})
-    case = machine.TestCase
+    case: Any = machine.TestCase  # type: ignore[attr-defined]  # made by the metaclass
     case.settings = CASES
     return case
 
