@@ -62,8 +62,11 @@ class ErrorContext:
         if exc is None or not isinstance(exc, Exception):
             return
         wrapped = self.wrap(exc)
-        if wrapped is not exc:
-            raise wrapped from exc
+        try:
+            if wrapped is not exc:
+                raise wrapped from exc
+        finally:
+            del wrapped, exc  # or its own traceback would keep the error, and all it holds, alive
 
 
 class PairContext(ErrorContext):

@@ -16,6 +16,7 @@ from types import TracebackType
 from . import _libc
 from .driver import Buffer
 from .errors import (
+    AmbiguousWriteError,
     FileExistsInStorageError,
     IsADirectoryInStorageError,
     KeyConflictError,
@@ -141,6 +142,20 @@ def sync(fd: int) -> None:
             os.fsync(fd)
     else:
         os.fsync(fd)
+
+
+def sync_names(directory: int) -> None:
+    """Make durable what was named, renamed or removed in a directory.
+
+    Raises:
+        AmbiguousWriteError: it is done, but a power cut may undo it.
+    """
+    try:
+        sync(directory)
+    except OSError as exc:
+        raise AmbiguousWriteError(
+            f"it is done, but could not be made durable: {exc.strerror}"
+        ) from exc
 
 
 def check_regular(info: os.stat_result) -> None:

@@ -27,12 +27,12 @@ from ._disk import (
     remove_empty,
     require_posix,
     sync,
+    sync_names,
     write_at,
 )
 from ._threads import Threads
 from .driver import Buffer, Limits
 from .errors import (
-    AmbiguousWriteError,
     FileExistsInStorageError,
     KeyConflictError,
     UnsupportedOperationError,
@@ -93,8 +93,12 @@ class StagedFile:
         self._system = system
         self._temp: str | None = None
         self._new_mode: int | None = None
-        with directory as parent:
-            self.descriptor = Descriptor(self._create(parent))
+        try:
+            with directory as parent:
+                self.descriptor = Descriptor(self._create(parent))
+        except BaseException:
+            directory.close()
+            raise
 
     def _create(self, parent: int) -> int:
         if self._system.tmpfile:
@@ -103,6 +107,13 @@ class StagedFile:
             except OSError as exc:
                 if exc.errno not in NO_TMPFILE:
                     raise
+        while True:
+            fd = self._create_named(parent)
+            if os.fstat(fd).st_nlink:
+                return fd
+            os.close(fd)  # swept before it was locked
+
+    def _create_named(self, parent: int) -> int:
         temp = TEMP_PREFIX + secrets.token_hex(8)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(temp, flags, 0o666, dir_fd=parent)
@@ -145,14 +156,9 @@ class StagedFile:
             except FileNotFoundError as exc:
                 # It held no file yet, and somebody wrote a file of its name.
                 raise KeyConflictError("the directory was removed meanwhile: write again") from exc
-            try:
-                info = os.fstat(fd)
-                if self._durable:
-                    sync(parent)
-            except OSError as exc:
-                raise AmbiguousWriteError(
-                    f"the file has its name, but that could not be made durable: {exc.strerror}"
-                ) from exc
+            info = os.fstat(fd)
+            if self._durable:
+                sync_names(parent)
         self._close()
         return info
 
@@ -205,10 +211,11 @@ class StagedFile:
                         dst_dir_fd=parent,
                         follow_symlinks=False,
                     )
-                    return self._unlink_temp(parent)
                 except OSError as exc:
                     if exc.errno not in NO_LINKS:
                         raise
+                else:
+                    return self._unlink_temp(parent)
             move_new(parent, self._temp, parent, self._name, self._system)
             self._temp = None
         except FileExistsError as exc:
@@ -231,7 +238,8 @@ class StagedFile:
     def _unlink_temp(self, parent: int) -> None:
         temp, self._temp = self._temp, None
         if temp is not None:
-            with contextlib.suppress(FileNotFoundError):
+            # What cannot be removed is left to a sweep: it must not hide what happened before.
+            with contextlib.suppress(OSError):
                 os.unlink(temp, dir_fd=parent)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ._kill_child import SIZES, SYSTEMS, Bench, Call, Operation, mounted
+from ._kill_child import SIZES, SYSTEMS, Bench, Call, Children, Operation, mounted
 
 pytestmark = pytest.mark.anyio
 
@@ -25,20 +25,27 @@ OPERATIONS = {
 }
 
 
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
+    children = Children()
+    yield children
+    children.close()
+
+
 @pytest.fixture
 def make_bench(
-    need_program: Callable[[str], str], tmp_path: Path
+    need_program: Callable[[str], str], children: Children, tmp_path: Path
 ) -> Iterator[Callable[[int], Bench]]:
     strace = need_program("strace")
     made: list[Bench] = []
 
     def make(size: int) -> Bench:
-        made.append(Bench(strace, tmp_path, size))
+        made.append(Bench(children, strace, tmp_path, size))
         return made[-1]
 
     yield make
     for bench in made:
-        bench.close()
+        bench.clear()
 
 
 async def kill_everywhere(

@@ -61,10 +61,18 @@ class Root:
         return self._open(key, flags | os.O_NONBLOCK | os.O_NOCTTY, create=False)
 
     def open_directory(self, path: str) -> int:
-        """Open the directory `path`, ``""`` for the root itself."""
-        if not path:
-            return self._open(".", _DIRECTORY, create=False)
-        return self._open(path, _DIRECTORY, create=False)
+        """Open the directory `path`, ``""`` for the root itself.
+
+        Raises:
+            NotADirectoryError: it is something else; a symlink in the way is no directory.
+            FileNotFoundError: it does not exist.
+        """
+        try:
+            return self._open(path or ".", _DIRECTORY, create=False)
+        except OSError as exc:
+            if exc.errno != errno.ELOOP:
+                raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from exc
 
     def open_parent(self, key: str, *, create: bool = False) -> tuple[int, str]:
         """Open the directory that holds `key`; return its descriptor and the last segment.
@@ -87,7 +95,7 @@ class Root:
                 return _walk(root, path, flags)
             for _ in range(_TRIES):
                 try:
-                    return _libc.openat2(root, path, flags | _NOFOLLOW)
+                    return _libc.openat2(root, path, flags)
                 except BlockingIOError:  # the kernel could not rule out a race: again
                     continue
         raise OSError(errno.EAGAIN, "the directory is being changed too often to be opened safely")

@@ -299,7 +299,7 @@ class LocalDriver:
         except FileNotFoundError:
             return  # its removal is somebody else's to make durable
         try:
-            _disk.sync(directory)
+            _disk.sync_names(directory)
         finally:
             os.close(directory)
 
@@ -331,17 +331,19 @@ class LocalDriver:
             to_directory, to_name = self._parent_to_write(dst)
             try:
                 _disk.move(directory, name, to_directory, to_name, options.if_absent, self._system)
-                if self._durable:
-                    _disk.sync(to_directory)
-                    _disk.sync(directory)
             except OSError as exc:
                 if exc.errno != errno.EXDEV:
                     raise
                 # Another file system is mounted below the root: whole there, then gone here.
                 self._copy(src, dst, options)
                 os.unlink(name, dir_fd=directory)
+            else:
+                if self._durable:
+                    _disk.sync_names(to_directory)
             finally:
                 os.close(to_directory)
+            if self._durable:
+                _disk.sync_names(directory)
         finally:
             os.close(directory)
 
