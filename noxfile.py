@@ -5,7 +5,7 @@ from __future__ import annotations
 import nox
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "tests", "system"]
 nox.options.error_on_missing_interpreters = False
 nox.options.default_venv_backend = "virtualenv"
 
@@ -35,16 +35,25 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests, on each Python that is installed."""
+    """The tests, on each Python that is installed."""
     session.install(*TESTS, ".")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "--ignore=tests/faults", *session.posargs)
+
+
+@nox.session
+def system(session: nox.Session) -> None:
+    """Faults of the system, on one Python: kills, failing disks, memory."""
+    session.install(*TESTS, ".")
+    session.run("pytest", "tests/faults", *session.posargs)
 
 
 @nox.session
 def faults(session: nox.Session) -> None:
     """The long forms: every await, every system call, a million races, gigabytes. Takes long."""
     session.install(*TESTS, ".")
-    session.run("pytest", "--long", "tests/faults", "tests/local", *session.posargs)
+    session.run(
+        "pytest", "--long", "tests/faults", "tests/local", "tests/cancellation", *session.posargs
+    )
 
 
 @nox.session

@@ -116,9 +116,13 @@ class StorageError(Exception):
         return f"{where}: {self.message}" if where else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {name: value for name, value in self.__dict__.items() if name != "__notes__"}
         errno = self.errno if isinstance(self, OSError) else None
-        return _rebuild, (type(self), self.message, errno), state
+        return _rebuild, (type(self), self.message, errno), self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        self.__dict__.update(state or {})
+        if isinstance(self, OSError):
+            _describe(self, self.errno, self.message, self.key)
 
 
 def _describe(error: OSError, errno: int | None, message: str, key: str | None) -> None:

@@ -74,11 +74,13 @@ def check_prefix(prefix: str) -> str:
     Raises:
         InvalidKeyError: without its ending ``/`` the prefix is neither empty nor a key.
     """
-    if isinstance(prefix, str):
-        if prefix == "":
-            return ""
-        prefix = prefix.removesuffix("/")
-    return check_key(prefix) + "/"
+    if prefix == "":
+        return ""
+    key = prefix.removesuffix("/") if isinstance(prefix, str) else prefix
+    reason = _refusal(key)
+    if reason is not None:
+        raise InvalidKeyError(reason, key=prefix if isinstance(prefix, str) else None)
+    return key + "/"
 
 
 def check_name_start(start: str) -> str:
@@ -92,10 +94,11 @@ def check_name_start(start: str) -> str:
     # What begins a key becomes a key by appending a letter: "a/" -> "a/x", "a/." -> "a/.x".
     if not isinstance(start, str):
         return check_key(start)
-    try:
-        check_key(start + "x")
-    except InvalidKeyError as exc:
-        raise InvalidKeyError(exc.message, key=start) from None
+    if start.startswith("/"):
+        raise InvalidKeyError("a name is relative and does not begin with '/'", key=start)
+    reason = _refusal(start + "x")
+    if reason is not None:
+        raise InvalidKeyError(reason, key=start)
     return start
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import NoneType
 from typing import TypedDict
 
 from pendulum import DateTime
@@ -172,6 +173,10 @@ class WriteOptions:
     def __post_init__(self) -> None:
         if self.if_absent and self.if_match is not None:
             raise InvalidArgumentError("if_absent and if_match exclude each other: give one")
+        if not isinstance(self.metadata, (Mapping, NoneType)):
+            raise InvalidArgumentError(
+                f"metadata maps str to str, and is no {type(self.metadata).__name__}"
+            )
         for name, value in (self.metadata or {}).items():
             if not isinstance(name, str) or not isinstance(value, str):
                 raise InvalidArgumentError(

@@ -182,8 +182,11 @@ class Storage(StorageCore):
 
     async def exists(self, key: str) -> bool:
         """Return whether an object has this key; a directory of a disk is none."""
+        context, full = self._checked("exists", key)
         try:
-            await self.stat(key)
+            with context:
+                driver = await self._ready()
+                await driver.stat(full)
         except (FileNotFoundInStorageError, NotAFileError):
             return False
         return True
