@@ -9,6 +9,7 @@ nox.options.sessions = ["lint", "types", "tests", "system"]
 nox.options.error_on_missing_interpreters = False
 nox.options.default_venv_backend = "virtualenv"
 
+SYSTEM = ["tests/faults", "tests/local"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 TESTS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
 LINT = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint")
@@ -37,23 +38,21 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, on each Python that is installed."""
     session.install(*TESTS, ".")
-    session.run("pytest", "--ignore=tests/faults", *session.posargs)
+    session.run("pytest", *(f"--ignore={path}" for path in SYSTEM), *session.posargs)
 
 
 @nox.session
 def system(session: nox.Session) -> None:
-    """Faults of the system, on one Python: kills, failing disks, memory."""
+    """What the system does rather than Python: kills, failing disks, memory, hostile trees."""
     session.install(*TESTS, ".")
-    session.run("pytest", "tests/faults", *session.posargs)
+    session.run("pytest", *SYSTEM, *session.posargs)
 
 
 @nox.session
 def faults(session: nox.Session) -> None:
     """The long forms: every await, every system call, a million races, gigabytes. Takes long."""
     session.install(*TESTS, ".")
-    session.run(
-        "pytest", "--long", "tests/faults", "tests/local", "tests/cancellation", *session.posargs
-    )
+    session.run("pytest", "--long", *SYSTEM, "tests/cancellation", *session.posargs)
 
 
 @nox.session

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -37,8 +38,10 @@ class _Shared:
         self.closed = False
 
     async def aclose(self) -> None:
+        loop = asyncio.get_running_loop()
         for file in list(self.files):
-            await file.abandon()
+            if file.loop is loop:  # those of another loop cannot be awaited here
+                await file.abandon()
         await self.cleanups.join()
         self.threads.close()
         await self.driver.aclose()
@@ -151,12 +154,12 @@ class StorageCore:
         mode: FileMode | str,
         *,
         size_hint: int | None = None,
-        **options: Any,
+        options: Mapping[str, Any] | None = None,
     ) -> Opening[Any]:
         context, full = self._checked(operation, key)
         with context:
             kind = as_mode(mode)
-            start = self._start(context, full, kind, size_hint, options)
+            start = self._start(context, full, kind, size_hint, dict(options or {}))
         return Opening(start, f"storage.open({key!r}, {mode!r})")
 
     def _start(

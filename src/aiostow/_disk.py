@@ -226,12 +226,14 @@ def conflict() -> KeyConflictError:
     )
 
 
-def remove_empty(directory: int, name: str) -> None:
+def remove_empty(directory: int, name: str, *, levels: int = 100) -> None:
     """Remove a directory that holds nothing but empty directories, which no listing shows.
 
     Raises:
-        KeyConflictError: it holds something.
+        KeyConflictError: it holds something, or more levels than are looked into.
     """
+    if not levels:
+        raise conflict()
     try:
         os.rmdir(name, dir_fd=directory)
         return
@@ -248,7 +250,7 @@ def remove_empty(directory: int, name: str) -> None:
         if not all(is_dir for _, is_dir in inner):
             raise conflict()
         for inner_name, _ in inner:
-            remove_empty(fd, inner_name)
+            remove_empty(fd, inner_name, levels=levels - 1)
     finally:
         os.close(fd)
     try:

@@ -11,7 +11,7 @@ from typing import Any, Generic, NoReturn, Self, TypeVar
 from ._context import ErrorContext, caller
 from ._tasks import Cleanups
 from .driver import Buffer
-from .errors import ClosedError, InvalidTypeError, UnsupportedOperationError
+from .errors import ClosedError, InvalidArgumentError, InvalidTypeError, UnsupportedOperationError
 
 
 def as_bytes(data: object) -> Buffer:
@@ -52,7 +52,7 @@ class File:
         self._context = context
         self._cleanups = cleanups
         self._origin = origin
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self.name: str = context.key or ""
 
     @property
@@ -102,6 +102,10 @@ class File:
     def _check(self, operation: str) -> None:
         if self._closed:
             raise self._context.name(ClosedError(f"{operation}() on a closed file"))
+        if asyncio.get_running_loop() is not self.loop:
+            raise self._context.name(
+                InvalidArgumentError("the file belongs to the event loop that opened it")
+            )
 
     def _refuse(self, operation: str, why: str) -> NoReturn:
         raise self._context.name(UnsupportedOperationError(f"{operation}() {why}"))
@@ -127,9 +131,9 @@ class File:
         # No input or output here: a task of the loop gives back what the file held. It holds the
         # pipeline only, so this object does not come to life again.
         release = self._releaser()
-        if not self._loop.is_closed():
+        if not self.loop.is_closed():
             try:
-                self._loop.call_soon_threadsafe(_start_release, self._cleanups, release)
+                self.loop.call_soon_threadsafe(_start_release, self._cleanups, release)
             except RuntimeError:  # closed in between: nothing is left that could run it
                 return
 
@@ -180,6 +184,9 @@ class Opening(Generic[FileT]):
     def __exit__(self, *_: object) -> None: ...
 
     def __aiter__(self) -> NoReturn:
+        raise self._misused("open() was not awaited before iterating")
+
+    def __iter__(self) -> NoReturn:
         raise self._misused("open() was not awaited before iterating")
 
     def __getattr__(self, name: str) -> NoReturn:

@@ -183,6 +183,9 @@ class ReadAhead:
         await asyncio.wait([ahead.task])  # a cancellation leaves the range under way
         self._ahead.popleft()
         self._budget.give(ahead.span.length)
+        if ahead.task.cancelled():  # by a stranger: it is fetched again
+            self._restart(self._position)
+            return
         try:
             self._ready.extend(ahead.task.result())
         except BaseException:

@@ -210,9 +210,12 @@ class WriteBehind:
         if self._aborted:
             raise self._context.name(ClosedError("the file was aborted"))
         for task in self._forget_ended():
+            # Whoever cancels our tasks must not make a hole in the object.
+            error: BaseException | None
             if task.cancelled():
-                continue
-            error = task.exception()
+                error = self._context.name(ClosedError("a piece was cancelled: write it again"))
+            else:
+                error = task.exception()
             if error is not None and self._failed is None:
                 self._failed = error
         if self._failed is not None:

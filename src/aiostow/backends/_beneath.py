@@ -148,6 +148,7 @@ def _step(directory: int, segment: str, flags: int) -> int:
     except NotADirectoryError:
         # Asked for a directory, systems answer ENOTDIR for a symlink; openat2 says ELOOP.
         info = os.stat(segment, dir_fd=directory, follow_symlinks=False)
-        if stat.S_ISLNK(info.st_mode):
+        # A directory by now: it was swapped meanwhile, which must not pass for "not there".
+        if stat.S_ISLNK(info.st_mode) or stat.S_ISDIR(info.st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
         raise

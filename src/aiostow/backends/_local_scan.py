@@ -127,19 +127,21 @@ class Scan:
 
 def sweep_tree(root: Root, path: str, visit: Callable[[int, str], bool]) -> int:
     """Visit the directory and name of every temporary file below `path`; count the Trues."""
-    try:
-        fd = root.open_directory(path.removesuffix("/"))
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
     count = 0
-    below: list[str] = []
-    try:
-        with os.scandir(fd) as entries:
-            for entry in entries:
-                if entry.name.startswith(TEMP_PREFIX):
-                    count += visit(fd, entry.name)
-                elif entry.is_dir(follow_symlinks=False):
-                    below.append(entry.name)
-    finally:
-        os.close(fd)
-    return count + sum(sweep_tree(root, f"{path}{name}/", visit) for name in below)
+    pending = [path]
+    while pending:
+        path = pending.pop()
+        try:
+            fd = root.open_directory(path.removesuffix("/"))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    if entry.name.startswith(TEMP_PREFIX):
+                        count += visit(fd, entry.name)
+                    elif entry.is_dir(follow_symlinks=False):
+                        pending.append(f"{path}{entry.name}/")
+        finally:
+            os.close(fd)
+    return count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -204,8 +203,7 @@ class LocalDriver:
         self.threads: Threads = Threads("aiostow-local", _WORKERS)
 
     def __reduce__(self) -> Any:
-        root, durable, system = self._config
-        return functools.partial(LocalDriver, root, durable=durable, system=system), ()
+        return _restored, self._config
 
     async def connect(self) -> None:
         return None
@@ -392,6 +390,10 @@ class LocalDriver:
         code = exc.errno or errno.EIO
         cause, message = _CAUSES.get(code, (StorageIOError, os.strerror(code)))
         return cause(message, errno=code)
+
+
+def _restored(root: Path, durable: bool, system: _disk.Features | None) -> LocalDriver:
+    return LocalDriver(root, durable=durable, system=system)
 
 
 def _check_options(options: WriteOptions) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -150,7 +149,7 @@ class MemoryDriver:
         self._version = 0
 
     def __reduce__(self) -> Any:
-        return functools.partial(MemoryDriver), ()
+        return MemoryDriver, ()
 
     async def connect(self) -> None:
         return None
