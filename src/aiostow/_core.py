@@ -51,8 +51,10 @@ class StorageCore:
     """The parts of `Storage` that no user calls by themselves."""
 
     def __init__(self, driver: Driver, *, name: str, memory_budget: int) -> None:
-        if memory_budget <= 0:
-            raise InvalidArgumentError(f"memory_budget must be positive, not {memory_budget}")
+        if not isinstance(memory_budget, int) or memory_budget <= 0:
+            raise InvalidArgumentError(
+                f"memory_budget must be positive, not {memory_budget!r}: an int, in bytes"
+            )
         self.name = name
         self._shared = _Shared(driver, memory_budget)
         self._prefix = Prefix()

@@ -52,7 +52,7 @@ class File:
         self._context = context
         self._cleanups = cleanups
         self._origin = origin
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.name: str = context.key or ""
 
     @property

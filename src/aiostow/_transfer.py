@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import io
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeAlias
@@ -80,6 +82,8 @@ def _misplaced(given: object, wanted: str) -> InvalidTypeError | None:
     if inspect.iscoroutine(given):
         given.close()  # or Python complains a second time, about the coroutine
         return InvalidTypeError("this is a coroutine: write `await` before the call that made it")
+    if hasattr(given, "__await__") and not hasattr(given, "read"):
+        return InvalidTypeError("this can be awaited: write `await` before it")
     if isinstance(given, (str, os.PathLike)):
         return InvalidTypeError(f"this is a path, not a file: for a local path use {wanted}()")
     return None
@@ -151,14 +155,14 @@ class Incoming:
 
 async def _next_filled(iterator: AsyncIterator[Any]) -> object:
     async for data in iterator:
-        if not isinstance(data, (bytes, bytearray)) or data:
+        if isinstance(data, str) or len(as_bytes(data)):
             return data
     return b""
 
 
 def _next_full(iterator: Iterator[Any]) -> object:
     for data in iterator:
-        if not isinstance(data, (bytes, bytearray)) or data:
+        if isinstance(data, str) or len(as_bytes(data)):
             return data
     return b""
 
@@ -195,9 +199,10 @@ class Outgoing:
                 "download into a file object with write(), sync or async, not "
                 f"{type(destination).__name__}"
             )
-        if isinstance(getattr(destination, "encoding", None), str):
+        if isinstance(destination, io.TextIOBase):
             raise InvalidTypeError("the destination takes str, not bytes: open it with 'wb'")
         self._write = destination.write
+        self._raw = isinstance(destination, io.RawIOBase)
         self._threads = threads
         self._async = inspect.iscoroutinefunction(destination.write)
 
@@ -212,6 +217,8 @@ class Outgoing:
                 if inspect.isawaitable(done):
                     self._async = True
                     done = await done
+            if done is None and self._raw:
+                raise BlockingIOError(errno.EAGAIN, "the destination is non-blocking and full")
             if not isinstance(done, int) or done >= len(left):
                 return
             left = memoryview(left)[done:]

@@ -39,8 +39,8 @@ def legal(name: str) -> bool:
 LETTERS = st.characters(exclude_categories=())  # surrogates too
 GOOD = [
     "...", " ", "a", "b.c", "~", "\\", "..a", "a..", ".a",
-    "\u2028", "\u00a0", "文件", "é", "e\u0301",
-    TEMP_PREFIX[:-1], "x" + TEMP_PREFIX, TEMP_PREFIX.upper(), ".aiostow", ".aiostow-tmp_x",
+    "\u2028", "\u00a0", "文", "é", "e\u0301", TEMP_PREFIX[:-1], "x" + TEMP_PREFIX,
+    TEMP_PREFIX.upper(), ".aiostow", ".aiostow-tmp_x",
 ]  # fmt: skip
 BAD = [
     "", ".", "..", TEMP_PREFIX, TEMP_PREFIX + "x", "\x00", "a\n", "\x7f", "\x80", "\x9f", "\ud800",

