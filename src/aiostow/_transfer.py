@@ -199,7 +199,8 @@ class Outgoing:
                 "download into a file object with write(), sync or async, not "
                 f"{type(destination).__name__}"
             )
-        if isinstance(destination, io.TextIOBase):
+        encoding = getattr(destination, "encoding", None)
+        if isinstance(destination, io.TextIOBase) or isinstance(encoding, str):
             raise InvalidTypeError("the destination takes str, not bytes: open it with 'wb'")
         self._write = destination.write
         self._raw = isinstance(destination, io.RawIOBase)
