@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
+
+from ._pool import STALL, Pool
 
 T = TypeVar("T")
 
@@ -17,13 +19,13 @@ PATIENCE = 30.0
 class _Job(Generic[T]):
     """One blocking call: claimed either by a worker thread, once, or by its cancelled caller."""
 
-    __slots__ = ("_claims", "_fn", "_loop", "error", "finished", "late", "result", "waiter")
+    __slots__ = ("_claims", "_fn", "_inbox", "error", "finished", "late", "result", "waiter")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, fn: Callable[[], T]) -> None:
-        self._loop = loop
+    def __init__(self, inbox: _Inbox, fn: Callable[[], T]) -> None:
+        self._inbox = inbox
         self._fn = fn
         self._claims = [None]
-        self.waiter: asyncio.Future[None] = loop.create_future()
+        self.waiter: asyncio.Future[None] = inbox.loop.create_future()
         self.finished = False
         self.result: T | None = None
         self.error: BaseException | None = None
@@ -43,21 +45,59 @@ class _Job(Generic[T]):
             self.result = self._fn()
         except BaseException as exc:  # noqa: BLE001  # raised again where it is awaited
             self.error = exc
-        try:
-            self._loop.call_soon_threadsafe(self._deliver)
-        except RuntimeError:  # the loop was closed without waiting for us
-            self._deliver()
+        self._inbox.add(self)
 
-    def _deliver(self) -> None:
+    def deliver(self) -> None:
         self.finished = True
-        if self.late is not None and self.error is None:
-            self.late(self.result)  # type: ignore[arg-type]  # no error: result is a T
-        elif not self.waiter.done():
+        if self.late is not None:
+            if self.error is None:
+                self.late(self.result)  # type: ignore[arg-type]  # no error: result is a T
+        elif not self.waiter.done() and not self._inbox.loop.is_closed():
             self.waiter.set_result(None)
 
 
+class _Inbox:
+    """Calls that have ended, on their way to one event loop, which is woken once for many."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.pool: Pool = pool
+        self._ended: deque[_Job[Any]] = deque()
+        self._woken = False
+        self._watching = False
+
+    def add(self, job: _Job[Any]) -> None:
+        self._ended.append(job)
+        if not self._woken:
+            self._woken = True
+            try:
+                self.loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:  # the loop was closed without waiting for us
+                self._deliver()
+
+    def _deliver(self) -> None:
+        self._woken = False  # first: whoever adds from now on wakes the loop again
+        while self._ended:
+            try:
+                job = self._ended.popleft()
+            except IndexError:  # taken by another thread, when the loop was closed
+                return
+            job.deliver()
+
+    def watch(self) -> None:
+        """See to it that the pool keeps up while calls are waiting."""
+        if not self._watching:
+            self._watching = True
+            self.loop.call_later(STALL, self._look)
+
+    def _look(self) -> None:
+        self._watching = False
+        if self.pool.keep_up():
+            self.watch()
+
+
 class Threads:
-    """A thread pool whose calls end before their caller goes on, even a cancelled one.
+    """Blocking calls that end before their caller goes on, even a cancelled one.
 
     Few calls, each doing much, are what makes it fast: a call costs some 50 microseconds.
 
@@ -69,16 +109,22 @@ class Threads:
     def __init__(self, name: str, workers: int) -> None:
         self._name = name
         self._workers = workers
-        self._pool: ThreadPoolExecutor | None = None
-        self._pid = 0
+        self._pool: Pool | None = None
+        self._inbox: _Inbox | None = None
 
     @property
-    def pool(self) -> ThreadPoolExecutor:
-        """The executor of this process; made when first used, and anew in a forked child."""
-        if self._pool is None or self._pid != os.getpid():
-            self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix=self._name)
-            self._pid = os.getpid()
+    def pool(self) -> Pool:
+        """The threads of this process; made when first used, and anew in a forked child."""
+        if self._pool is None or self._pool.pid != os.getpid():
+            self._pool = Pool(self._name, self._workers)
         return self._pool
+
+    def _inbox_of(self, loop: asyncio.AbstractEventLoop) -> _Inbox:
+        # Loops that take turns make new ones each time, which is slower and right as well.
+        pool, inbox = self.pool, self._inbox
+        if inbox is None or inbox.loop is not loop or inbox.pool is not pool:
+            inbox = self._inbox = _Inbox(loop, pool)
+        return inbox
 
     async def run(
         self, fn: Callable[..., T], *args: Any, undo: Callable[[T], object] | None = None
@@ -94,8 +140,10 @@ class Threads:
             undo: called with the result of a call that ended after its caller was cancelled.
         """
         loop = asyncio.get_running_loop()
-        job: _Job[T] = _Job(loop, (lambda: fn(*args)) if args else fn)
-        self.pool.submit(job)
+        inbox = self._inbox_of(loop)
+        job: _Job[T] = _Job(inbox, (lambda: fn(*args)) if args else fn)
+        inbox.pool.put(job)
+        inbox.watch()
         try:
             await job.waiter
         except asyncio.CancelledError:
@@ -111,9 +159,9 @@ class Threads:
 
     def close(self) -> None:
         """End the threads when their calls have ended; used again, new threads are made."""
-        if self._pool is not None and self._pid == os.getpid():
+        if self._pool is not None and self._pool.pid == os.getpid():
             self._pool.shutdown(wait=False)
-        self._pool = None
+        self._pool = self._inbox = None
 
 
 async def _outlast(

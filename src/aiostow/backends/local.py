@@ -40,7 +40,7 @@ __all__ = ["LocalDriver", "LocalFSStorage"]
 T = TypeVar("T")
 
 _WHOLE = 256 << 10  # a file up to this size is opened, read and closed in one thread hop
-_WORKERS = 4
+_WORKERS = 16
 _CAPABILITIES = Capabilities(create_only=Support.native, nested_keys=False)
 
 _CAUSES: dict[int, tuple[type[StorageError], str]] = {
