@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -38,10 +37,8 @@ class _Shared:
         self.closed = False
 
     async def aclose(self) -> None:
-        loop = asyncio.get_running_loop()
         for file in list(self.files):
-            if file.loop is loop:  # those of another loop cannot be awaited here
-                await file.abandon()
+            await file.abandon()
         await self.cleanups.join()
         self.threads.close()
         await self.driver.aclose()
@@ -58,6 +55,7 @@ class StorageCore:
         self.name = name
         self._shared = _Shared(driver, memory_budget)
         self._prefix = Prefix()
+        self._is_view = False
         self._closed = False
 
     @property
@@ -92,7 +90,7 @@ class StorageCore:
         """
         self._closed = True
         shared = self._shared
-        if not self._prefix.text and not shared.closed:
+        if not self._is_view and not shared.closed:
             shared.closed = True
             # A set of its own: the cleanups that are joined must not include the joining.
             await Cleanups().finish(shared.aclose())
@@ -112,7 +110,8 @@ class StorageCore:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         shared = _Shared(state.pop("driver"), state.pop("memory_budget"))
-        self.__dict__.update(state, _shared=shared, _closed=False)
+        # A view that travelled stands on a driver of its own.
+        self.__dict__.update(state, _shared=shared, _is_view=False, _closed=False)
 
     def __repr__(self) -> str:
         where = f" at {self._prefix.text!r}" if self._prefix.text else ""

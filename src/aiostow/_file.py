@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
@@ -52,6 +53,7 @@ class File:
         self._context = context
         self._cleanups = cleanups
         self._origin = origin
+        self._pid = os.getpid()
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.name: str = context.key or ""
 
@@ -81,10 +83,25 @@ class File:
         raise NotImplementedError
 
     async def abandon(self) -> None:
-        """Close without keeping anything; for the storage that is closed under an open file."""
-        if not self._closed:
+        """Close without keeping anything; for the storage that is closed under an open file.
+
+        It may be called on another event loop than the file's, which then does it, if it runs.
+        """
+        if self._closed:
+            return
+        if self._pid != os.getpid():  # in a forked child: what it holds is the parent's
             self._closed = True
-            await self._cleanups.finish(self._release())
+            return
+        if self._is_elsewhere() and not self.loop.is_closed():
+            done = asyncio.run_coroutine_threadsafe(self.abandon(), self.loop)
+            if self.loop.is_running():
+                await asyncio.wrap_future(done)
+            return
+        self._closed = True
+        await self._cleanups.finish(self._release())
+
+    def _is_elsewhere(self) -> bool:
+        return asyncio.get_running_loop() is not self.loop
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,7 +119,7 @@ class File:
     def _check(self, operation: str) -> None:
         if self._closed:
             raise self._context.name(ClosedError(f"{operation}() on a closed file"))
-        if asyncio.get_running_loop() is not self.loop:
+        if self._is_elsewhere():
             raise self._context.name(
                 InvalidArgumentError("the file belongs to the event loop that opened it")
             )
@@ -118,7 +135,7 @@ class File:
         return "close it, or use `async with`"
 
     def __del__(self) -> None:
-        if getattr(self, "_closed", True):
+        if getattr(self, "_closed", True) or self._pid != os.getpid():
             return
         self._closed = True
         warnings.warn(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from ._budget import Budget
 from ._context import ErrorContext
 from ._plan import next_range
+from ._tasks import living
 from .driver import Buffer, Chunks, Source
 from .errors import ShortReadError
 from .models import ByteRange
@@ -45,7 +48,7 @@ class ReadAhead:
         self._ahead: deque[_Ahead] = deque()
         self._planned = 0  # the end of all that is ready, live or ahead
         self._previous = 0  # the length of the last planned range of this sequential run
-        self._dropped: set[asyncio.Task[list[Buffer]]] = set()
+        self._dropped: dict[asyncio.Task[list[Buffer]], int] = {}  # and their lengths
 
     @property
     def size(self) -> int:
@@ -98,10 +101,20 @@ class ReadAhead:
     def stop(self) -> bool:
         """Stop what is under way; return whether nothing is left that `aclose` must wait for."""
         self._restart(self._position)
+        for task in [task for task in self._dropped if not living(task)]:
+            self._budget.give(self._dropped.pop(task))
         if self._dropped:
             return False
         self._source.close()
         return True
+
+    def release(self) -> Coroutine[Any, Any, None]:
+        """Stop what is under way at once, and return what `aclose` does.
+
+        A task that is cancelled before it begins does nothing, as at the end of `asyncio.run`.
+        """
+        self.stop()
+        return self.aclose()
 
     async def aclose(self) -> None:
         """Stop what is under way, wait until it has ended, and close the source."""
@@ -120,14 +133,17 @@ class ReadAhead:
         self._position = self._planned = offset
 
     def _drop(self, ahead: _Ahead) -> None:
+        if not living(ahead.task):
+            self._budget.give(ahead.span.length)
+            return
+
         # The bytes stay charged until the range really ends.
         def ended(task: asyncio.Task[list[Buffer]]) -> None:
-            self._budget.give(ahead.span.length)
-            self._dropped.discard(task)
+            self._budget.give(self._dropped.pop(task))
             if not task.cancelled():
                 task.exception()
 
-        self._dropped.add(ahead.task)
+        self._dropped[ahead.task] = ahead.span.length
         ahead.task.add_done_callback(ended)
         ahead.task.cancel()
 

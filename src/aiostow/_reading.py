@@ -43,6 +43,17 @@ class ReadMethods(File):
         self._pos = 0
         self._chunk: Buffer = b""
         self._start = 0  # the index of the byte at _pos in _chunk
+        self._busy = False  # a task is waiting within a call
+
+    def _check(self, operation: str) -> None:
+        super()._check(operation)
+        if self._busy:
+            raise self._context.name(
+                InvalidArgumentError(
+                    f"{operation}() while another task is using this file: take turns, or open "
+                    "the object once for each task"
+                )
+            )
 
     async def _load(self, wanted: int) -> tuple[Buffer, int]:
         """Return bytes that include the one at the position and its index, or none at the end."""
@@ -65,7 +76,11 @@ class ReadMethods(File):
         """Return and pass at least one and at most `limit` bytes; none at the end."""
         if self._start >= len(self._chunk):
             self._chunk, self._start = b"", 0
-            self._chunk, self._start = await self._load(wanted)
+            self._busy = True
+            try:
+                self._chunk, self._start = await self._load(wanted)
+            finally:
+                self._busy = False
         chunk, start = self._chunk, self._start
         count = min(len(chunk) - start, limit)
         self._start += count

@@ -12,6 +12,11 @@ DEADLINE = 60.0
 """Seconds that a commit or a cleanup may hold back a cancellation."""
 
 
+def living(task: asyncio.Task[Any]) -> bool:
+    """Whether a task can still end; one whose event loop was closed never does."""
+    return not task.get_loop().is_closed()
+
+
 class Cleanups:
     """The tasks that must end before their storage is closed.
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from ._budget import Budget
 from ._context import ErrorContext
 from ._plan import piece_size
-from ._tasks import Cleanups
+from ._tasks import Cleanups, living
 from .driver import Buffer, Limits, Upload
 from .errors import ClosedError
 from .models import ListEntry, WriteOptions
@@ -72,7 +72,7 @@ class WriteBehind:
         self._upload: Upload | None = None
         self._index = 0
         self._offset = 0  # of the tail within the object
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], int] = {}  # and their sizes
         self._failed: BaseException | None = None
         self._aborted = False
         self._piece = self._plan()
@@ -131,8 +131,12 @@ class WriteBehind:
     async def abort(self) -> None:
         """Stop the pieces under way and discard the upload; idempotent."""
         self._aborted = True
-        for task in self._under_way:
-            task.cancel()
+        for task, size in list(self._under_way.items()):
+            if living(task):
+                task.cancel()
+            elif not task.done():
+                del self._under_way[task]
+                self._budget.give(size)
         while self._under_way:
             await asyncio.wait(self._under_way)
             self._forget_ended()
@@ -174,7 +178,7 @@ class WriteBehind:
         )
         # Not in _stage: a task that is cancelled before it begins never runs.
         task.add_done_callback(lambda _: self._budget.give(size))
-        self._under_way.add(task)
+        self._under_way[task] = size
         self._index += 1
         self._offset += size
         self._tail_size -= size
@@ -223,8 +227,8 @@ class WriteBehind:
 
     def _forget_ended(self) -> list[asyncio.Task[None]]:
         ended = [task for task in self._under_way if task.done()]
-        self._under_way.difference_update(ended)
         for task in ended:
+            del self._under_way[task]
             if not task.cancelled():
                 task.exception()  # seen: asyncio need not report it
         return ended

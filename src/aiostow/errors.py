@@ -142,7 +142,7 @@ class InvalidArgumentError(StorageError, ValueError):
 
 
 class InvalidKeyError(InvalidArgumentError):
-    """The key is refused before any input or output takes place."""
+    """No storage may have this key, which is told before any I/O, or this one cannot hold it."""
 
 
 class ClosedError(InvalidArgumentError):

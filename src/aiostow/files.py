@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -73,14 +73,15 @@ class Reader(ReadMethods):
 
     async def close(self) -> None:
         """Stop reading ahead and give back what the file holds; idempotent."""
-        self._closed = self._closed or self._pipeline.stop()
+        if not self._is_elsewhere():
+            self._closed = self._closed or self._pipeline.stop()
         await self.abandon()
 
     async def _release(self) -> None:
         await self._pipeline.aclose()
 
     def _releaser(self) -> Callable[[], Any]:
-        return self._pipeline.aclose
+        return self._pipeline.release
 
 
 class Writer(File):
@@ -198,28 +199,38 @@ class Writer(File):
 
         Raises:
             StorageError: an earlier write or the commit failed; nothing was written.
+            ClosedError: so, too, when the event loop of the file was closed before.
         """
-        if self._closed:
-            return
         handled = sys.exc_info()[1]
         if handled is not None and handled is not self._handled_at_opening:
             await self.abort()
-        elif self._broken is not None:
-            await self.abort()
-            self._check_broken()
         else:
-            async with self._turn:
-                if not self._closed:
-                    await self._commit()
+            await self._finish()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         if exc is not None:
             await self.abort()
-        elif not self._closed:
-            await (self.abort() if self._broken is not None else self.commit())
-            self._check_broken()
+        else:
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """Commit unless a write failed; once, also when several tasks come to close the file."""
+        if self._is_elsewhere() and not self._closed:
+            if self.loop.is_closed():
+                await self.abort()
+                raise self._context.name(
+                    ClosedError("its event loop was closed, so what was written is discarded")
+                )
+            self._check("close")
+        async with self._turn:
+            if self._closed:
+                return
+            if self._broken is not None:
+                await self.abort()
+                self._check_broken()
+            await self._commit()
 
     def _check_broken(self) -> None:
         if isinstance(self._broken, StorageError):
@@ -277,10 +288,18 @@ class UpdateFile(ReadMethods):
             raise self._context.name(exc) from None
         self._chunk, self._start = b"", 0
         if len(buffer):
-            with self._context:
-                await self._cleanups.finish(self._handle.write_at(self._pos, buffer))
+            await self._change(self._handle.write_at(self._pos, buffer))
             self._pos += len(buffer)
         return len(buffer)
+
+    async def _change(self, coro: Coroutine[Any, Any, None]) -> None:
+        """Make a change that no cancellation cuts in half."""
+        self._busy = True
+        try:
+            with self._context:
+                await self._cleanups.finish(coro)
+        finally:
+            self._busy = False
 
     async def writelines(self, lines: Iterable[Any]) -> None:
         """Write each of `lines`; no separators are added."""
@@ -294,8 +313,7 @@ class UpdateFile(ReadMethods):
         if size < 0:
             raise self._context.name(InvalidArgumentError(f"negative size {size}"))
         self._chunk, self._start = b"", 0
-        with self._context:
-            await self._cleanups.finish(self._handle.truncate(size))
+        await self._change(self._handle.truncate(size))
         return size
 
     async def flush(self) -> None:

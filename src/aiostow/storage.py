@@ -73,6 +73,7 @@ class Storage(StorageCore):
         view.name = self.name
         view._shared = self._shared
         view._prefix = inner
+        view._is_view = True
         view._closed = self.closed
         return view
 

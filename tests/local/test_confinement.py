@@ -386,6 +386,18 @@ def waiting(place: Place) -> Iterator[Callable[[], bool]]:
             child.kill()
 
 
+async def test_a_fifo_is_never_opened(
+    storage: Storage, place: Place, waiting: Callable[[], bool]
+) -> None:
+    """Or whoever waits for its other end would go on, and die of a broken pipe."""
+    calls = {**READING, **WRITING, **DELETING}
+    for call in calls.values():
+        with contextlib.suppress(NotAFileError, FileNotFoundInStorageError):
+            await call(storage, "fifo", place)
+    assert waiting()
+    assert (place.root / "fifo").is_fifo()
+
+
 def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 

@@ -13,7 +13,6 @@ import pickle
 import subprocess
 import sys
 import textwrap
-import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
@@ -658,18 +657,6 @@ async def test_tasks_that_write_at_once_write_all_of_it_or_an_error(storage: Sto
             assert part in found
 
 
-async def test_tasks_that_read_at_once_read_each_byte_once_or_an_error(storage: Storage) -> None:
-    await storage.write_bytes("k", LARGE)
-    async with storage.open("k") as file:
-        try:
-            parts = await asyncio.gather(*(file.read(STEP) for _ in range(len(LARGE) // STEP + 1)))
-        except StorageError:
-            return
-    assert sorted(parts) == sorted(
-        LARGE[begin : begin + STEP] for begin in range(0, len(LARGE), STEP)
-    )
-
-
 async def test_pieces_that_a_stranger_cancelled_are_not_left_out(storage: Storage) -> None:
     """Programs that end often cancel all tasks, those of the library among them."""
     before = asyncio.all_tasks()
@@ -1064,23 +1051,3 @@ async def test_errors_of_the_callers_own_paths_stay_as_they_are(
     assert not isinstance(caught.value, StorageError)
     assert str(missing.parent) in str(caught.value)
     assert await storage.read_bytes("k") == b"one\ntwo\n"
-
-
-async def test_a_file_says_that_it_belongs_to_another_loop(storage: Storage) -> None:
-    reader = await storage.open("k")
-    writer = await storage.open("new", "w")
-    said: list[str] = []
-
-    async def misuse() -> None:
-        for call in (reader.read(), reader.seek(0), writer.write(b"x"), writer.commit()):
-            try:
-                await call
-            except InvalidArgumentError as exc:
-                said.append(exc.message)
-
-    thread = threading.Thread(target=lambda: asyncio.run(misuse()))
-    thread.start()
-    thread.join()
-    assert said == ["the file belongs to the event loop that opened it"] * 4
-    await reader.close()
-    await writer.abort()

@@ -14,7 +14,8 @@ import threading
 from pathlib import Path
 
 from .. import _libc
-from .._disk import Descriptor, Features, sync
+from .._disk import Descriptor, Features, check_regular, sync
+from ..errors import StorageIOError
 
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -40,10 +41,19 @@ class Root:
     def _opened(self, *, create: bool) -> Descriptor:
         with self._lock:
             if self._descriptor is None:
-                if create:
-                    self._make()
-                self._descriptor = Descriptor(os.open(self._path, _DIRECTORY | os.O_CLOEXEC))
+                self._descriptor = Descriptor(self._open_root(create))
             return self._descriptor
+
+    def _open_root(self, create: bool) -> int:
+        try:
+            if create:
+                self._make()
+            return os.open(self._path, _DIRECTORY | os.O_CLOEXEC)
+        except (FileExistsError, NotADirectoryError) as exc:
+            raise StorageIOError(
+                "the root of this storage is no directory, but a file or a symlink to nowhere",
+                errno=errno.ENOTDIR,
+            ) from exc
 
     def close(self) -> None:
         """Close the root's descriptor; the next use opens it again."""
@@ -56,8 +66,18 @@ class Root:
         """Open the file `key`, never waiting for the other end of a FIFO.
 
         Raises:
+            NotAFileError: this is no regular file; it was not opened.
             OSError: ELOOP for a symlink anywhere in the key, and as `os.open`.
         """
+        # To open a FIFO or device has effects on others. One that appears in between is opened
+        # after all, which is why it must not block, and the caller must look again.
+        with self._opened(create=False) as root:
+            try:
+                info = os.stat(key, dir_fd=root, follow_symlinks=False)
+            except OSError:  # opening it tells what is wrong, under the rules of confinement
+                info = None
+        if info is not None:
+            check_regular(info)
         return self._open(key, flags | os.O_NONBLOCK | os.O_NOCTTY, create=False)
 
     def open_directory(self, path: str) -> int:
@@ -98,6 +118,10 @@ class Root:
                     return _libc.openat2(root, path, flags)
                 except BlockingIOError:  # the kernel could not rule out a race: again
                     continue
+                except OSError as exc:
+                    if exc.errno == errno.ENAMETOOLONG:  # the path perhaps, none of its segments
+                        return _walk(root, path, flags)
+                    raise
         raise OSError(errno.EAGAIN, "the directory is being changed too often to be opened safely")
 
     def _make_directories(self, path: str) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,13 +44,15 @@ _WHOLE = 256 << 10  # a file up to this size is opened, read and closed in one t
 _WORKERS = 16
 _CAPABILITIES = Capabilities(create_only=Support.native, nested_keys=False)
 
+_CANNOT_BE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ)
+
 _CAUSES: dict[int, tuple[type[StorageError], str]] = {
     errno.ENOENT: (FileNotFoundInStorageError, "no such file"),
     errno.EEXIST: (FileExistsInStorageError, "the file exists"),
     errno.EISDIR: (IsADirectoryInStorageError, "this is a directory, not a file"),
     errno.ELOOP: (NotAFileError, "a symlink is in the way, and symlinks are never followed"),
     errno.EXDEV: (NotAFileError, "the name leads to another file system or out of the root"),
-    errno.ENXIO: (NotAFileError, "this is a FIFO, socket or device, which is never opened"),
+    errno.ENXIO: (NotAFileError, "this is a FIFO, socket or device, and no file"),
     errno.ENAMETOOLONG: (InvalidKeyError, "the key is longer than this disk allows"),
     errno.EILSEQ: (InvalidKeyError, "this disk cannot hold the characters of the key"),
     errno.EACCES: (PermissionDeniedError, "permission denied"),
@@ -216,11 +219,12 @@ class LocalDriver:
         return await self.threads.run(self._stat, key)
 
     def _stat(self, key: str) -> ListEntry:
-        directory, name = self._parent_to_read(key)
-        try:
-            info = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        finally:
-            os.close(directory)
+        with _finding():
+            directory, name = self._root.open_parent(key)
+            try:
+                info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            finally:
+                os.close(directory)
         _disk.check_regular(info)
         return file_entry(key, info)
 
@@ -284,12 +288,13 @@ class LocalDriver:
         return failures
 
     def _delete_one(self, key: str) -> None:
-        directory, name = self._parent_to_read(key)
-        try:
-            _disk.check_regular(os.stat(name, dir_fd=directory, follow_symlinks=False))
-            os.unlink(name, dir_fd=directory)
-        finally:
-            os.close(directory)
+        with _finding():
+            directory, name = self._root.open_parent(key)
+            try:
+                _disk.check_regular(os.stat(name, dir_fd=directory, follow_symlinks=False))
+                os.unlink(name, dir_fd=directory)
+            finally:
+                os.close(directory)
 
     def _sync_directory(self, path: str) -> None:
         try:
@@ -305,26 +310,35 @@ class LocalDriver:
         return await self.threads.run(self._copy, src, dst, options)
 
     def _copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
-        source, _ = self._open_regular(src, os.O_RDONLY)
+        source, info = self._open_regular(src, os.O_RDONLY)
         try:
-            file = self._stage(dst, options)
-            try:
-                with source as src_fd, file.descriptor as dst_fd:
-                    _disk.copy_bytes(src_fd, dst_fd, self._system)
-                return file_entry(dst, file.commit(if_absent=options.if_absent))
-            finally:
-                file.discard()
+            return self._copy_from(source, info, dst, options)
         finally:
             source.close()
+
+    def _copy_from(
+        self, source: Descriptor, info: os.stat_result, dst: str, options: WriteOptions
+    ) -> ListEntry:
+        file = self._stage(dst, options)
+        try:
+            with source as src_fd, file.descriptor as dst_fd:
+                _disk.copy_bytes(src_fd, dst_fd, self._system)
+                if etag(os.fstat(src_fd)) != etag(info):
+                    raise ObjectChangedError("the file was changed in place while it was copied")
+            return file_entry(dst, file.commit(if_absent=options.if_absent))
+        finally:
+            file.discard()
 
     async def move(self, src: str, dst: str, options: WriteOptions) -> None:
         await self.threads.run(self._move, src, dst, options)
 
     def _move(self, src: str, dst: str, options: WriteOptions) -> None:
         _check_options(options)
-        directory, name = self._parent_to_read(src)
+        with _finding():
+            directory, name = self._root.open_parent(src)
         try:
-            info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            with _finding():
+                info = os.stat(name, dir_fd=directory, follow_symlinks=False)
             _disk.check_regular(info)
             to_directory, to_name = self._parent_to_write(dst)
             try:
@@ -333,8 +347,7 @@ class LocalDriver:
                 if exc.errno != errno.EXDEV:
                     raise
                 # Another file system is mounted below the root: whole there, then gone here.
-                self._copy(src, dst, options)
-                os.unlink(name, dir_fd=directory)
+                self._move_across(src, directory, name, dst, options)
             else:
                 if self._durable:
                     _disk.sync_names(to_directory)
@@ -344,6 +357,19 @@ class LocalDriver:
                 _disk.sync_names(directory)
         finally:
             os.close(directory)
+
+    def _move_across(
+        self, src: str, directory: int, name: str, dst: str, options: WriteOptions
+    ) -> None:
+        source, info = self._open_regular(src, os.O_RDONLY)
+        try:
+            self._copy_from(source, info, dst, options)
+            now = _disk.lstat(directory, name)
+            # What was written to the old name meanwhile is another object, and stays.
+            if now is not None and etag(now) == etag(info):
+                os.unlink(name, dir_fd=directory)
+        finally:
+            source.close()
 
     async def open_update(self, key: str) -> _RandomAccess:
         file = await self.threads.run(
@@ -358,10 +384,8 @@ class LocalDriver:
         )
 
     def _open_regular(self, key: str, flags: int) -> tuple[Descriptor, os.stat_result]:
-        try:
+        with _finding():
             fd = self._root.open(key, flags)
-        except NotADirectoryError as exc:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from exc
         try:
             info = os.fstat(fd)
             _disk.check_regular(info)
@@ -369,12 +393,6 @@ class LocalDriver:
             os.close(fd)
             raise
         return Descriptor(fd), info
-
-    def _parent_to_read(self, key: str) -> tuple[int, str]:
-        try:
-            return self._root.open_parent(key)
-        except NotADirectoryError as exc:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from exc
 
     def _parent_to_write(self, key: str) -> tuple[int, str]:
         try:
@@ -390,6 +408,17 @@ class LocalDriver:
         code = exc.errno or errno.EIO
         cause, message = _CAUSES.get(code, (StorageIOError, os.strerror(code)))
         return cause(message, errno=code)
+
+
+@contextlib.contextmanager
+def _finding() -> Iterator[None]:
+    """Take names that this disk cannot have for names that it does not have."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in _CANNOT_BE or isinstance(exc, StorageError):
+            raise
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from exc
 
 
 def _restored(root: Path, durable: bool, system: _disk.Features | None) -> LocalDriver:
