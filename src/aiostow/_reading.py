@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 
 from ._context import ErrorContext
+from ._cursor import Cursor, Steps
 from ._file import File
 from ._tasks import Cleanups
 from .driver import Buffer
 from .errors import InvalidArgumentError, InvalidTypeError
 
-_ALL = 1 << 62
+T = TypeVar("T")
+
 DEFAULT_CHUNK_SIZE = 5 << 20
 
 
@@ -40,9 +42,7 @@ class ReadMethods(File):
 
     def __init__(self, context: ErrorContext, cleanups: Cleanups, origin: str) -> None:
         super().__init__(context, cleanups, origin)
-        self._pos = 0
-        self._chunk: Buffer = b""
-        self._start = 0  # the index of the byte at _pos in _chunk
+        self._cursor = Cursor()
         self._busy = False  # a task is waiting within a call
 
     def _check(self, operation: str) -> None:
@@ -55,15 +55,22 @@ class ReadMethods(File):
                 )
             )
 
-    async def _load(self, wanted: int) -> tuple[Buffer, int]:
-        """Return bytes that include the one at the position and its index, or none at the end."""
+    async def load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
+        """Return bytes that include the one at `offset` and its index, or none at the end.
+
+        Args:
+            offset: in bytes.
+            wanted: how many bytes are about to be used; more or fewer may come.
+        """
         raise NotImplementedError
 
-    async def _size(self) -> int:
+    async def end(self) -> int:
+        """Return the size in bytes."""
         raise NotImplementedError
 
-    def _best(self) -> int:
-        """The number of bytes to ask for when all that follows will be read."""
+    @property
+    def best(self) -> int:
+        """How many bytes to ask for when all that follows will be read."""
         raise NotImplementedError
 
     def readable(self) -> bool:
@@ -72,22 +79,21 @@ class ReadMethods(File):
     def seekable(self) -> bool:
         return True
 
-    async def _take(self, limit: int, wanted: int) -> Buffer:
-        """Return and pass at least one and at most `limit` bytes; none at the end."""
-        if self._start >= len(self._chunk):
-            self._chunk, self._start = b"", 0
-            self._busy = True
-            try:
-                self._chunk, self._start = await self._load(wanted)
-            finally:
-                self._busy = False
-        chunk, start = self._chunk, self._start
-        count = min(len(chunk) - start, limit)
-        self._start += count
-        self._pos += count
-        if count == len(chunk):
-            return chunk
-        return memoryview(chunk)[start : start + count]
+    async def _run(self, steps: Steps[T]) -> T:
+        try:
+            wanted = next(steps)
+            while True:
+                self._busy = True
+                try:
+                    loaded = await self.load(self._cursor.position, wanted)
+                except BaseException:
+                    steps.close()
+                    raise
+                finally:
+                    self._busy = False
+                wanted = steps.send(loaded)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]  # what the steps return
 
     async def read(self, size: int | None = -1) -> bytes:
         """Return up to `size` bytes, fewer only at the end of the file; empty there.
@@ -99,22 +105,7 @@ class ReadMethods(File):
             StorageError: the bytes could not be read; the position is as before the call.
         """
         self._check("read")
-        if size is None or size < 0:
-            size = _ALL
-        first = await self._take(size, size) if size else b""
-        if len(first) == size or not first:
-            return bytes(first)
-        begin = self._pos - len(first)
-        parts = [first]
-        left = size - len(first)
-        try:
-            while left and (part := await self._take(left, left)):
-                parts.append(part)
-                left -= len(part)
-        except BaseException:
-            self._move(begin)
-            raise
-        return bytes(first) if len(parts) == 1 else b"".join(parts)
+        return await self._run(self._cursor.read(size))
 
     async def read1(self, size: int | None = -1) -> bytes:
         """Return up to `size` bytes, as many as one chunk gives; empty at the end only.
@@ -123,53 +114,17 @@ class ReadMethods(File):
             size: in bytes; None or negative for whatever one chunk gives.
         """
         self._check("read1")
-        if size == 0:
-            return b""
-        limit = _ALL if size is None or size < 0 else size
-        return bytes(await self._take(limit, min(limit, self._best())))
+        return await self._run(self._cursor.read1(size, self.best))
 
     async def readinto(self, buffer: Any) -> int:
         """Fill a writable buffer and return how many bytes were read, fewer only at the end."""
         self._check("readinto")
-        view = memoryview(buffer).cast("B")
-        begin = self._pos
-        filled = 0
-        try:
-            while filled < len(view):
-                left = len(view) - filled
-                part = await self._take(left, left)
-                if not part:
-                    break
-                view[filled : filled + len(part)] = part
-                filled += len(part)
-        except BaseException:
-            self._move(begin)
-            raise
-        return filled
+        return await self._run(self._cursor.readinto(buffer))
 
     async def readline(self, size: int | None = -1) -> bytes:
         """Return the next line with its ``\\n``, at most `size` bytes of it; empty at the end."""
         self._check("readline")
-        left = _ALL if size is None or size < 0 else size
-        begin = self._pos
-        parts: list[Buffer] = []
-        try:
-            while left:
-                part = await self._take(left, 0)
-                if not part:
-                    break
-                data = part if isinstance(part, bytes) else bytes(part)
-                end = data.find(b"\n") + 1
-                if end:
-                    self._move(self._pos - (len(data) - end))
-                    parts.append(data[:end])
-                    break
-                parts.append(data)
-                left -= len(data)
-        except BaseException:
-            self._move(begin)
-            raise
-        return b"".join(parts)
+        return await self._run(self._cursor.readline(size))
 
     async def readlines(self, hint: int | None = -1) -> list[bytes]:
         """Return the lines that follow, all of them or until `hint` bytes are read."""
@@ -193,38 +148,33 @@ class ReadMethods(File):
             InvalidArgumentError: a negative offset from the start, or another `whence`.
         """
         self._check("seek")
-        if whence == 0 and offset < 0:
-            raise self._context.name(InvalidArgumentError(f"negative seek value {offset}"))
+        with self._context:
+            base = await self._base(whence)
+            if whence == 0 and offset < 0:
+                raise InvalidArgumentError(f"negative seek value {offset}")
+        self._cursor.move(max(base + offset, 0))
+        return self._cursor.position
+
+    async def _base(self, whence: int) -> int:
         if whence == 0:
-            target = offset
-        elif whence == 1:
-            target = self._pos + offset
-        elif whence == 2:
-            target = await self._size() + offset
-        else:
-            raise self._context.name(
-                InvalidArgumentError(f"whence must be 0, 1 or 2, not {whence!r}")
-            )
-        self._move(max(target, 0))
-        return self._pos
+            return 0
+        if whence == 1:
+            return self._cursor.position
+        if whence == 2:
+            return await self.end()
+        raise InvalidArgumentError(f"whence must be 0, 1 or 2, not {whence!r}")
 
     async def tell(self) -> int:
         """Return the position in bytes."""
         self._check("tell")
-        return self._pos
-
-    def _move(self, target: int) -> None:
-        start = self._start + target - self._pos
-        if not 0 <= start <= len(self._chunk):
-            self._chunk, start = b"", 0
-        self._start, self._pos = start, target
+        return self._cursor.position
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return BytesIterator(self._next_chunk)
 
     async def _next_chunk(self) -> bytes:
         self._check("iteration")
-        return bytes(await self._take(_ALL, self._best()))
+        return await self._run(self._cursor.read1(-1, self.best))
 
     def iter_chunks(self, chunk_size: int = DEFAULT_CHUNK_SIZE) -> BytesIterator:
         """Iterate chunks of exactly `chunk_size` bytes, the last one of what is left."""

@@ -134,8 +134,9 @@ class WriteBehind:
         for task, size in list(self._under_way.items()):
             if living(task):
                 task.cancel()
-            elif not task.done():
-                del self._under_way[task]
+                continue
+            del self._under_way[task]
+            if not task.done():
                 self._budget.give(size)
         while self._under_way:
             await asyncio.wait(self._under_way)

@@ -57,13 +57,14 @@ class Reader(ReadMethods):
         """The size in bytes of the object."""
         return self.entry.size
 
-    async def _load(self, wanted: int) -> tuple[Buffer, int]:
-        return await self._pipeline.at(self._pos, wanted)
+    async def load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
+        return await self._pipeline.at(offset, wanted)
 
-    async def _size(self) -> int:
+    async def end(self) -> int:
         return self.size
 
-    def _best(self) -> int:
+    @property
+    def best(self) -> int:
         return self._pipeline.best
 
     async def write(self, data: object) -> NoReturn:
@@ -266,16 +267,17 @@ class UpdateFile(ReadMethods):
     def writable(self) -> bool:
         return True
 
-    def _best(self) -> int:
+    @property
+    def best(self) -> int:
         return _UPDATE_BLOCK
 
-    async def _load(self, wanted: int) -> tuple[Buffer, int]:
+    async def load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
         with self._context:
             # A read of everything is cut into blocks of a sensible size; the caller loops.
             length = max(min(wanted, DEFAULT_CHUNK_SIZE), _UPDATE_BLOCK)
-            return await self._handle.read_at(self._pos, length), 0
+            return await self._handle.read_at(offset, length), 0
 
-    async def _size(self) -> int:
+    async def end(self) -> int:
         with self._context:
             return await self._handle.size()
 
@@ -286,10 +288,10 @@ class UpdateFile(ReadMethods):
             buffer = as_bytes(data)
         except InvalidTypeError as exc:
             raise self._context.name(exc) from None
-        self._chunk, self._start = b"", 0
+        self._cursor.drop()
         if len(buffer):
-            await self._change(self._handle.write_at(self._pos, buffer))
-            self._pos += len(buffer)
+            await self._change(self._handle.write_at(self._cursor.position, buffer))
+            self._cursor.move(self._cursor.position + len(buffer))
         return len(buffer)
 
     async def _change(self, coro: Coroutine[Any, Any, None]) -> None:
@@ -309,10 +311,10 @@ class UpdateFile(ReadMethods):
     async def truncate(self, size: int | None = None) -> int:
         """Cut the file to `size` bytes, or to the position; return the size. The position stays."""
         self._check("truncate")
-        size = self._pos if size is None else size
+        size = self._cursor.position if size is None else size
         if size < 0:
             raise self._context.name(InvalidArgumentError(f"negative size {size}"))
-        self._chunk, self._start = b"", 0
+        self._cursor.drop()
         await self._change(self._handle.truncate(size))
         return size
 
