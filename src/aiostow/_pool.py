@@ -13,9 +13,10 @@ import queue
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import ParamSpec, TypeAlias, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,25 +35,50 @@ class _State:
     """What a pool shares with its threads, which must not keep the pool itself alive."""
 
     def __init__(self) -> None:
-        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.jobs: deque[Job] = deque()
+        # The doors of threads that wait, the last to come on top: it is taken first, so that a
+        # stream of calls stays in one thread, and with it the memory that the calls allocate.
+        self.idle: list[queue.SimpleQueue[None]] = []
+        self.doors: list[queue.SimpleQueue[None]] = []
+        self.busy: set[queue.SimpleQueue[None]] = set()
         self.lock = threading.Lock()
-        self.threads: list[threading.Thread] = []
         self.begun = 0.0  # when the last call was begun
         self.ended = False
 
     def end(self) -> None:
         with self.lock:
             self.ended = True
-            for _ in self.threads:
-                self.jobs.put(None)
+            for door in self.doors:
+                door.put(None)
 
-    def leave(self) -> bool:
+    def leave(self, door: queue.SimpleQueue[None]) -> bool:
         """Let the calling thread go, unless it is the last."""
         with self.lock:
-            if self.ended or len(self.threads) == 1:
+            if not self.ended and len(self.doors) == 1:
                 return False
-            self.threads.remove(threading.current_thread())
+            self.doors.remove(door)
             return True
+
+    def stand(self, door: queue.SimpleQueue[None]) -> bool:
+        """Wait for a job at the door; return whether to look for one."""
+        self.idle.append(door)
+        # A job that came before we were seen to wait has woken nobody.
+        if (self.jobs or self.ended) and self._withdraw(door):
+            return True
+        try:
+            door.get(timeout=_IDLE)
+        except queue.Empty:
+            if self._withdraw(door):
+                return False
+            door.get()  # somebody is about to knock
+        return True
+
+    def _withdraw(self, door: queue.SimpleQueue[None]) -> bool:
+        try:
+            self.idle.remove(door)
+        except ValueError:
+            return False
+        return True
 
 
 class Pool(Executor):
@@ -71,6 +97,7 @@ class Pool(Executor):
         self._name = name
         self._workers = workers
         self._made = 0
+        self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._state = _State()
         self._finalizer = weakref.finalize(self, self._state.end)
 
@@ -83,31 +110,38 @@ class Pool(Executor):
         state = self._state
         if state.ended:
             raise RuntimeError("the pool was shut down")
-        state.jobs.put(job)
-        if not state.threads:
-            self._add()
+        state.jobs.append(job)
+        try:
+            door = state.idle.pop()
+        except IndexError:
+            if not state.doors:
+                self._add()
+        else:
+            door.put(None)
 
     def keep_up(self) -> bool:
-        """Add a thread if calls wait and none was begun lately; return whether any wait."""
+        """Add a thread if calls wait and all are held up in calls; return whether any wait."""
         state = self._state
-        if state.ended or state.jobs.empty():
+        if state.ended or not state.jobs:
             return False
-        if time.monotonic() - state.begun > STALL and len(state.threads) < self._workers:
+        # A thread that was woken and is not running yet needs no help, but a processor.
+        if time.monotonic() - state.begun > STALL and len(state.busy) == len(state.doors):
             self._add()
         return True
 
     def _add(self) -> None:
         state = self._state
         with state.lock:
-            if state.ended or len(state.threads) == self._workers:
+            if state.ended or len(state.doors) == self._workers:
                 return
-            thread = threading.Thread(
-                target=_work, args=(state,), name=f"{self._name}_{self._made}", daemon=True
-            )
-            self._made += 1
-            state.threads.append(thread)
+            door: queue.SimpleQueue[None] = queue.SimpleQueue()
+            state.doors.append(door)
             state.begun = time.monotonic()  # a new thread has its time to begin
-            thread.start()
+        name = f"{self._name}_{self._made}"
+        self._made += 1
+        thread = threading.Thread(target=_work, args=(state, door), name=name, daemon=True)
+        self._threads.add(thread)
+        thread.start()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have ``fn(*args, **kwargs)`` called; for libraries that take an executor."""
@@ -124,7 +158,7 @@ class Pool(Executor):
                 future.set_result(result)
 
         self.put(job)
-        if not self._state.jobs.empty():
+        if self._state.jobs:
             self._add()  # nobody watches over these calls
         return future
 
@@ -132,27 +166,26 @@ class Pool(Executor):
         """Make the calls that were given, then end the threads; idempotent."""
         self._finalizer()
         if wait:
-            for thread in self._state.threads:
+            for thread in list(self._threads):
                 thread.join()
 
 
-def _work(state: _State) -> None:
+def _work(state: _State, door: queue.SimpleQueue[None]) -> None:
     quick = 0
-    job: Any
     while True:
         try:
-            job = state.jobs.get(timeout=_IDLE)
-        except queue.Empty:
-            if state.leave():
+            job = state.jobs.popleft()
+        except IndexError:
+            if (state.ended or not state.stand(door)) and state.leave(door):
                 return
             continue
-        if job is None:
-            return
+        state.busy.add(door)
         state.begun = begun = time.monotonic()
         job()
         del job  # what it holds is not kept until the next one comes
+        state.busy.discard(door)
         quick = quick + 1 if time.monotonic() - begun < _QUICK else 0
         if quick >= _ENOUGH_QUICK:
             quick = 0
-            if state.leave():
+            if state.leave(door):
                 return

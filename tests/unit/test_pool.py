@@ -109,6 +109,21 @@ async def test_threads_that_only_quick_calls_use_are_let_go() -> None:
         threads.close()
 
 
+async def test_calls_one_after_the_other_stay_in_one_thread() -> None:
+    """The memory that a call allocates belongs to its thread: a stream must not touch them all."""
+    threads = Threads("stream", 8)
+    together = threading.Barrier(5)
+    try:
+        await asyncio.gather(*(threads.run(together.wait, PATIENT) for _ in range(5)))
+        idents = set()
+        for _ in range(50):
+            await asyncio.sleep(0.002)  # all of them are waiting
+            idents.add(await threads.run(threading.get_ident))
+        assert len(idents) == 1
+    finally:
+        threads.close()
+
+
 def test_idle_threads_end_but_for_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_pool, "_IDLE", 0.02)
     pool = Pool("idle", 4)
