@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import (
     AmbiguousWriteError,
+    BlockingCallError,
     ClosedError,
     DeleteManyError,
     FileExistsInStorageError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AmbiguousWriteError",
+    "BlockingCallError",
     "Capabilities",
     "ClosedError",
     "DeleteManyError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -22,7 +23,7 @@ from .keys import Prefix, check_key
 from .models import Capabilities, FileMode, ListEntry, Support, WriteKeywords, WriteOptions, as_mode
 
 DEFAULT_MEMORY_BUDGET = 64 << 20
-_FILE_THREADS = 4
+_FILE_THREADS = 32  # their calls may wait long, as for a pipe
 
 
 class _Shared:
@@ -30,11 +31,20 @@ class _Shared:
 
     def __init__(self, driver: Driver, memory_budget: int) -> None:
         self.driver = driver
+        self.closed = False
+        self._begin(memory_budget)
+
+    def _begin(self, memory_budget: int) -> None:
+        self._pid = os.getpid()
         self.budget = Budget(memory_budget)
         self.cleanups = Cleanups()
         self.threads = Threads("aiostow-files", _FILE_THREADS)  # for the callers' own files
         self.files: weakref.WeakSet[File] = weakref.WeakSet()
-        self.closed = False
+
+    def renew(self) -> None:
+        """Begin anew in a forked child: locks may be held by threads that are not here."""
+        if self._pid != os.getpid():
+            self._begin(self.budget.total)
 
     async def aclose(self) -> None:
         for file in list(self.files):
@@ -91,6 +101,7 @@ class StorageCore:
         self._closed = True
         shared = self._shared
         if not self._is_view and not shared.closed:
+            shared.renew()
             shared.closed = True
             # A set of its own: the cleanups that are joined must not include the joining.
             await Cleanups().finish(shared.aclose())
@@ -134,6 +145,7 @@ class StorageCore:
     def _check_open(self) -> None:
         if self.closed:
             raise ClosedError("the storage is closed")
+        self._shared.renew()
 
     async def _ready(self) -> Driver:
         """Return the driver, connected."""

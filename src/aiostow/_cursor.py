@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any, TypeAlias, TypeVar
 
 from .driver import Buffer
+from .errors import InvalidArgumentError
 
 T = TypeVar("T")
 
@@ -113,6 +114,24 @@ class Cursor:
     def _load(self, wanted: int) -> Steps[None]:
         self.drop()
         self._chunk, self._start = yield wanted
+
+    def seek(self, offset: int, whence: int, end: int) -> int:
+        """Go to a position, which may lie past the end, and return it.
+
+        Args:
+            offset: in bytes.
+            whence: 0 from the start, 1 from here, 2 from the end.
+            end: the size of the file in bytes; looked at for the last of them only.
+
+        Raises:
+            InvalidArgumentError: a negative offset from the start, or another `whence`.
+        """
+        if whence not in (0, 1, 2):
+            raise InvalidArgumentError(f"whence must be 0, 1 or 2, not {whence!r}")
+        if whence == 0 and offset < 0:
+            raise InvalidArgumentError(f"negative seek value {offset}")
+        self.move(max((0, self.position, end)[whence] + offset, 0))
+        return self.position
 
     def move(self, target: int) -> None:
         """Go to a position; what is at hand there is kept."""

@@ -12,7 +12,13 @@ from typing import Any, Generic, NoReturn, Self, TypeVar
 from ._context import ErrorContext, caller
 from ._tasks import Cleanups
 from .driver import Buffer
-from .errors import ClosedError, InvalidArgumentError, InvalidTypeError, UnsupportedOperationError
+from .errors import (
+    ClosedError,
+    InvalidArgumentError,
+    InvalidTypeError,
+    StorageError,
+    UnsupportedOperationError,
+)
 
 
 def as_bytes(data: object) -> Buffer:
@@ -53,6 +59,7 @@ class File:
         self._context = context
         self._cleanups = cleanups
         self._origin = origin
+        self.entered_by: str = "async with"  # for messages; the sync facade has another way
         self._pid = os.getpid()
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.name: str = context.key or ""
@@ -124,6 +131,10 @@ class File:
                 InvalidArgumentError("the file belongs to the event loop that opened it")
             )
 
+    def named(self, error: StorageError) -> StorageError:
+        """Return `error` with operation, key and storage filled in."""
+        return self._context.name(error)
+
     def _refuse(self, operation: str, why: str) -> NoReturn:
         raise self._context.name(UnsupportedOperationError(f"{operation}() {why}"))
 
@@ -132,7 +143,7 @@ class File:
         return f"<{type(self).__name__} {self.name!r} in {self._context.storage!r}, {state}>"
 
     def _consequence(self) -> str:
-        return "close it, or use `async with`"
+        return f"close it, or use `{self.entered_by}`"
 
     def __del__(self) -> None:
         if getattr(self, "_closed", True) or self._pid != os.getpid():

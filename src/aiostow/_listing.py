@@ -30,6 +30,11 @@ class ListingIterator(Generic[ItemT]):
         return self
 
     async def __anext__(self) -> ItemT:
+        if not self._items:
+            await self._load()
+        return self._own(self._items.popleft())
+
+    async def _load(self) -> None:
         while not self._items:
             if self._pages is None:
                 raise StopAsyncIteration
@@ -39,7 +44,16 @@ class ListingIterator(Generic[ItemT]):
                 await self.aclose()
             else:
                 self._items.extend(page)
-        return self._own(self._items.popleft())
+
+    async def page(self) -> builtins.list[ItemT]:
+        """Return the next items, as many as came at once; none at the end."""
+        try:
+            await self._load()
+        except StopAsyncIteration:
+            return []
+        items = [self._own(item) for item in self._items]
+        self._items.clear()
+        return items
 
     def _own(self, item: Any) -> ItemT:
         name = self._prefix.strip(item.name) if self._prefix.text else item.name

@@ -148,21 +148,9 @@ class ReadMethods(File):
             InvalidArgumentError: a negative offset from the start, or another `whence`.
         """
         self._check("seek")
+        end = await self.end() if whence == 2 else 0
         with self._context:
-            base = await self._base(whence)
-            if whence == 0 and offset < 0:
-                raise InvalidArgumentError(f"negative seek value {offset}")
-        self._cursor.move(max(base + offset, 0))
-        return self._cursor.position
-
-    async def _base(self, whence: int) -> int:
-        if whence == 0:
-            return 0
-        if whence == 1:
-            return self._cursor.position
-        if whence == 2:
-            return await self.end()
-        raise InvalidArgumentError(f"whence must be 0, 1 or 2, not {whence!r}")
+            return self._cursor.seek(offset, whence, end)
 
     async def tell(self) -> int:
         """Return the position in bytes."""

@@ -5,6 +5,7 @@ StorageError
 ├── InvalidArgumentError (ValueError)         a mode, number or option that cannot be
 │   ├── InvalidKeyError                       a key that no storage may address
 │   └── ClosedError                           the file or the storage is closed
+├── BlockingCallError (RuntimeError)          a call of the sync facade that would block a loop
 ├── FileNotFoundInStorageError (FileNotFoundError)
 ├── FileExistsInStorageError (FileExistsError)
 ├── NotAFileError (OSError)                   a symlink, FIFO, socket or device
@@ -35,6 +36,7 @@ from typing import Any, Self
 
 __all__ = [
     "AmbiguousWriteError",
+    "BlockingCallError",
     "ClosedError",
     "DeleteManyError",
     "FileExistsInStorageError",
@@ -147,6 +149,10 @@ class InvalidKeyError(InvalidArgumentError):
 
 class ClosedError(InvalidArgumentError):
     """The file or the storage was closed before."""
+
+
+class BlockingCallError(StorageError, RuntimeError):
+    """The sync facade was called where waiting would block an event loop, its own or another."""
 
 
 class FileNotFoundInStorageError(StorageError, FileNotFoundError):

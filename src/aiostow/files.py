@@ -242,7 +242,7 @@ class Writer(File):
             ) from self._broken
 
     def _consequence(self) -> str:
-        return "what was written is discarded; use `async with`, or await close()"
+        return f"what was written is discarded; close it, or use `{self.entered_by}`"
 
     async def _release(self) -> None:
         await self._pipeline.abort()

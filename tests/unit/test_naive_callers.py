@@ -537,7 +537,7 @@ async def forget(storage: Storage, mode: str, data: bytes) -> str:
 CONSEQUENCES = {
     "r": "Reader 'k' in storage '{}', opened at {}: close it, or use `async with`",
     "w": "Writer 'k' in storage '{}', opened at {}: what was written is discarded; "
-    "use `async with`, or await close()",
+    "close it, or use `async with`",
     "rw": "UpdateFile 'k' in storage '{}', opened at {}: close it, or use `async with`",
 }
 

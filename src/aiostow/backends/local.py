@@ -202,14 +202,19 @@ class LocalDriver:
         self._config = (root, durable, system)
         self._durable = durable
         self._system = system or _disk.features()
-        self._root = Root(root, system=self._system, durable=durable)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._root = Root(self.root, system=self._system, durable=self._durable)
         self.threads: Threads = Threads("aiostow-local", _WORKERS)
 
     def __reduce__(self) -> Any:
         return _restored, self._config
 
     async def connect(self) -> None:
-        return None
+        if self._pid != os.getpid():  # forked: locks may be held by threads that are not here
+            self._begin()
 
     async def aclose(self) -> None:
         self.threads.close()

@@ -1,0 +1,224 @@
+"""One event loop in a thread of its own, for calls from threads that have none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from .errors import BlockingCallError, ClosedError
+
+T = TypeVar("T")
+
+_PATIENCE = 1.0
+"""Seconds that the end of a process waits for a loop that nobody closed."""
+
+
+class Portal:
+    """Runs coroutines for threads that wait for them; typed as the coroutine is.
+
+    The loop is uvloop's where that is installed. It begins with the first call, and anew in a
+    forked child.
+    """
+
+    def __init__(self) -> None:
+        self._thread: _LoopThread | None = None
+        self._lock = threading.RLock()  # a finalizer may come in between
+        self._pid = os.getpid()
+        self._closed = False
+
+    def run(self, coro: Coroutine[Any, Any, T]) -> T:
+        """Return what `coro` returns. It sees a copy of the caller's context variables.
+
+        Whatever interrupts the waiting thread, such as Ctrl-C, cancels `coro` and is raised when
+        that has cleaned up; a second interruption does not wait.
+
+        Raises:
+            BlockingCallError: the calling thread runs an event loop, which would stand still.
+            ClosedError: the portal is closed.
+        """
+        try:
+            self._refuse_loops()
+            call = _Call(self._ready(), coro)
+        except BaseException:
+            coro.close()
+            raise
+        return call.wait()
+
+    def start(self, coro: Coroutine[Any, Any, object]) -> None:
+        """Run `coro` without waiting, also on the loop's own thread; dropped once closed."""
+        thread = self._thread
+        if thread is None or self._pid != os.getpid() or not thread.submit(coro):
+            coro.close()
+
+    def close(self) -> None:
+        """End the loop and its thread; what runs is cancelled. Idempotent."""
+        self._closed = True
+        thread, self._thread = self._thread, None
+        if thread is not None and self._pid == os.getpid():
+            thread.end()
+
+    def _refuse_loops(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._thread is not None and loop is self._thread.loop:
+            raise BlockingCallError(
+                "called back from the facade's own event loop, which waits for this very call: "
+                "await the storage that the facade wraps (its .storage)"
+            )
+        raise BlockingCallError(
+            "called where an event loop is running, which would stand still: await the storage "
+            "itself instead of its sync facade, or use `await asyncio.to_thread(...)`"
+        )
+
+    def _ready(self) -> _LoopThread:
+        if self._pid != os.getpid():
+            # The parent's thread is not here, and its lock may be held for ever.
+            self._lock = threading.RLock()
+            self._thread = None
+            self._pid = os.getpid()
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the storage is closed")
+            if self._thread is None:
+                self._thread = _LoopThread()
+                weakref.finalize(self, self._thread.end, _PATIENCE)
+                self._thread.start()
+            return self._thread
+
+
+class _LoopThread(threading.Thread):
+    """The thread of the loop; a daemon, so that a forgotten `close` holds nothing back."""
+
+    def __init__(self) -> None:
+        super().__init__(name="aiostow-sync", daemon=True)
+        self.loop: asyncio.AbstractEventLoop = _new_event_loop()
+        self.calls: set[_Call[Any]] = set()  # that somebody waits for
+        self._end = self.loop.create_future()
+        self._tasks: set[asyncio.Task[object]] = set()  # the loop itself holds them weakly
+
+    def run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            runner.run(self._until_ended())
+        # The loop is closed and takes no more; what came too late to be begun must not hang.
+        for call in list(self.calls):
+            call.drop()
+
+    async def _until_ended(self) -> None:
+        await self._end
+
+    def submit(self, coro: Coroutine[Any, Any, object]) -> bool:
+        """Start a task; return whether the loop still runs."""
+        return self._soon(lambda: self._keep(self.loop.create_task(coro)))
+
+    def end(self, patience: float | None = None) -> None:
+        """End the loop; wait for it, at most `patience` seconds."""
+        self._soon(self._finish)
+        if threading.current_thread() is not self and self.is_alive():
+            self.join(patience)
+
+    def _finish(self) -> None:
+        if not self._end.done():
+            self._end.set_result(None)
+
+    def _keep(self, task: asyncio.Task[object]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _soon(self, callback: Callable[[], object]) -> bool:
+        try:
+            self.loop.call_soon_threadsafe(callback)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
+
+class _Call(Generic[T]):
+    """One coroutine, from the thread that waits to the loop and back."""
+
+    def __init__(self, thread: _LoopThread, coro: Coroutine[Any, Any, T]) -> None:
+        self._thread = thread
+        self._coro = coro
+        self._context = contextvars.copy_context()
+        self._task: asyncio.Task[None] | None = None
+        self._given_up = False
+        self._ended = threading.Event()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def wait(self) -> T:
+        thread = self._thread
+        thread.calls.add(self)
+        try:
+            try:
+                thread.loop.call_soon_threadsafe(self._begin)
+            except RuntimeError:  # the loop was closed
+                self.drop()
+            self._ended.wait()
+        except BaseException:
+            self._give_up()
+            raise
+        finally:
+            thread.calls.discard(self)
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # breaks the cycle of exception, frame and call
+        return self._result  # type: ignore[return-value]  # no error: the result is a T
+
+    def drop(self) -> None:
+        """End without having begun."""
+        if not self._ended.is_set():
+            self._coro.close()
+            self._error = ClosedError("the storage is closed")
+            self._ended.set()
+
+    def _begin(self) -> None:
+        if self._given_up:
+            self.drop()
+        else:
+            self._task = self._thread.loop.create_task(self._run(), context=self._context)
+            self._task.add_done_callback(self._end)
+
+    async def _run(self) -> None:
+        # SystemExit and KeyboardInterrupt of a callback must not end the loop but reach the caller.
+        try:
+            self._result = await self._coro
+        except asyncio.CancelledError:
+            self._error = ClosedError("the storage was closed meanwhile")
+        except BaseException as exc:  # noqa: BLE001  # raised where it is waited for
+            self._error = exc
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            self.drop()
+        self._ended.set()
+
+    def _give_up(self) -> None:
+        try:
+            self._thread.loop.call_soon_threadsafe(self._cancel)
+        except RuntimeError:  # the loop was closed
+            self.drop()
+        self._ended.wait()
+
+    def _cancel(self) -> None:
+        self._given_up = True
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._begin()  # it was not even handed over
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
