@@ -59,7 +59,7 @@ class File:
         self._context = context
         self._cleanups = cleanups
         self._origin = origin
-        self.entered_by: str = "async with"  # for messages; the sync facade has another way
+        self._entered_by: str = "async with"  # for messages; the sync facade has another way
         self._pid = os.getpid()
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.name: str = context.key or ""
@@ -131,7 +131,7 @@ class File:
                 InvalidArgumentError("the file belongs to the event loop that opened it")
             )
 
-    def named(self, error: StorageError) -> StorageError:
+    def _named(self, error: StorageError) -> StorageError:
         """Return `error` with operation, key and storage filled in."""
         return self._context.name(error)
 
@@ -143,7 +143,7 @@ class File:
         return f"<{type(self).__name__} {self.name!r} in {self._context.storage!r}, {state}>"
 
     def _consequence(self) -> str:
-        return f"close it, or use `{self.entered_by}`"
+        return f"close it, or use `{self._entered_by}`"
 
     def __del__(self) -> None:
         if getattr(self, "_closed", True) or self._pid != os.getpid():

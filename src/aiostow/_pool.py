@@ -100,6 +100,7 @@ class Pool(Executor):
         self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._state = _State()
         self._finalizer = weakref.finalize(self, self._state.end)
+        self._finalizer.atexit = False  # what cleans up at the end of the process may need it
 
     def put(self, job: Job) -> None:
         """Have a call made that raises nothing.

@@ -14,7 +14,7 @@ from .errors import BlockingCallError, ClosedError
 
 T = TypeVar("T")
 
-_PATIENCE = 1.0
+_PATIENCE = 5.0
 """Seconds that the end of a process waits for a loop that nobody closed."""
 
 
@@ -23,9 +23,13 @@ class Portal:
 
     The loop is uvloop's where that is installed. It begins with the first call, and anew in a
     forked child.
+
+    Args:
+        last: what the loop runs before it ends, also when nobody closed the portal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._last = last
         self._thread: _LoopThread | None = None
         self._lock = threading.RLock()  # a finalizer may come in between
         self._pid = os.getpid()
@@ -42,7 +46,7 @@ class Portal:
             ClosedError: the portal is closed.
         """
         try:
-            self._refuse_loops()
+            self.check()
             call = _Call(self._ready(), coro)
         except BaseException:
             coro.close()
@@ -57,12 +61,15 @@ class Portal:
 
     def close(self) -> None:
         """End the loop and its thread; what runs is cancelled. Idempotent."""
-        self._closed = True
-        thread, self._thread = self._thread, None
-        if thread is not None and self._pid == os.getpid():
+        self._renew()
+        with self._lock:
+            self._closed = True
+            thread, self._thread = self._thread, None
+        if thread is not None:
             thread.end()
 
-    def _refuse_loops(self) -> None:
+    def check(self) -> None:
+        """Refuse a thread that runs an event loop, as `run` does."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -77,17 +84,20 @@ class Portal:
             "itself instead of its sync facade, or use `await asyncio.to_thread(...)`"
         )
 
-    def _ready(self) -> _LoopThread:
+    def _renew(self) -> None:
         if self._pid != os.getpid():
-            # The parent's thread is not here, and its lock may be held for ever.
+            # Forked: the parent's thread is not here, and its lock may be held for ever.
             self._lock = threading.RLock()
             self._thread = None
             self._pid = os.getpid()
+
+    def _ready(self) -> _LoopThread:
+        self._renew()
         with self._lock:
             if self._closed:
                 raise ClosedError("the storage is closed")
             if self._thread is None:
-                self._thread = _LoopThread()
+                self._thread = _LoopThread(self._last)
                 weakref.finalize(self, self._thread.end, _PATIENCE)
                 self._thread.start()
             return self._thread
@@ -96,8 +106,9 @@ class Portal:
 class _LoopThread(threading.Thread):
     """The thread of the loop; a daemon, so that a forgotten `close` holds nothing back."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         super().__init__(name="aiostow-sync", daemon=True)
+        self._last = last
         self.loop: asyncio.AbstractEventLoop = _new_event_loop()
         self.calls: set[_Call[Any]] = set()  # that somebody waits for
         self._end = self.loop.create_future()
@@ -112,6 +123,7 @@ class _LoopThread(threading.Thread):
 
     async def _until_ended(self) -> None:
         await self._end
+        await self._last()
 
     def submit(self, coro: Coroutine[Any, Any, object]) -> bool:
         """Start a task; return whether the loop still runs."""

@@ -55,7 +55,7 @@ class ReadMethods(File):
                 )
             )
 
-    async def load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
+    async def _load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
         """Return bytes that include the one at `offset` and its index, or none at the end.
 
         Args:
@@ -64,12 +64,12 @@ class ReadMethods(File):
         """
         raise NotImplementedError
 
-    async def end(self) -> int:
+    async def _end(self) -> int:
         """Return the size in bytes."""
         raise NotImplementedError
 
     @property
-    def best(self) -> int:
+    def _best(self) -> int:
         """How many bytes to ask for when all that follows will be read."""
         raise NotImplementedError
 
@@ -85,7 +85,7 @@ class ReadMethods(File):
             while True:
                 self._busy = True
                 try:
-                    loaded = await self.load(self._cursor.position, wanted)
+                    loaded = await self._load(self._cursor.position, wanted)
                 except BaseException:
                     steps.close()
                     raise
@@ -114,7 +114,7 @@ class ReadMethods(File):
             size: in bytes; None or negative for whatever one chunk gives.
         """
         self._check("read1")
-        return await self._run(self._cursor.read1(size, self.best))
+        return await self._run(self._cursor.read1(size, self._best))
 
     async def readinto(self, buffer: Any) -> int:
         """Fill a writable buffer and return how many bytes were read, fewer only at the end."""
@@ -148,7 +148,7 @@ class ReadMethods(File):
             InvalidArgumentError: a negative offset from the start, or another `whence`.
         """
         self._check("seek")
-        end = await self.end() if whence == 2 else 0
+        end = await self._end() if whence == 2 else 0
         with self._context:
             return self._cursor.seek(offset, whence, end)
 
@@ -162,7 +162,7 @@ class ReadMethods(File):
 
     async def _next_chunk(self) -> bytes:
         self._check("iteration")
-        return await self._run(self._cursor.read1(-1, self.best))
+        return await self._run(self._cursor.read1(-1, self._best))
 
     def iter_chunks(self, chunk_size: int = DEFAULT_CHUNK_SIZE) -> BytesIterator:
         """Iterate chunks of exactly `chunk_size` bytes, the last one of what is left."""

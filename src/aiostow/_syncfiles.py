@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Self, TypeVar
 from ._cursor import Cursor, Steps
 from ._portal import Portal
 from ._reading import DEFAULT_CHUNK_SIZE
+from .driver import Buffer
 from .errors import ClosedError, InvalidArgumentError, StorageError, UnsupportedOperationError
 from .files import Reader, UpdateFile, Writer, as_bytes
 from .models import ListEntry
@@ -38,7 +39,7 @@ class SyncFile(io.BufferedIOBase):
         self._lock = threading.RLock()
         self._forgotten = False
         self.name: str = file.name
-        file.entered_by = "with"
+        file._entered_by = "with"
 
     @property
     def closed(self) -> bool:
@@ -88,10 +89,10 @@ class SyncFile(io.BufferedIOBase):
 
     def _check(self, operation: str) -> None:
         if self._file.closed:
-            raise self._file.named(ClosedError(f"{operation}() on a closed file"))
+            raise self._file._named(ClosedError(f"{operation}() on a closed file"))
 
     def _refuse(self, operation: str, why: str) -> NoReturn:
-        raise self._file.named(UnsupportedOperationError(f"{operation}() {why}"))
+        raise self._file._named(UnsupportedOperationError(f"{operation}() {why}"))
 
     def detach(self) -> NoReturn:
         self._refuse("detach", "is not offered: there is no raw file below")
@@ -116,7 +117,7 @@ class _Readable(SyncFile):
                 wanted = next(steps)
                 while True:
                     try:
-                        loaded = self._portal.run(self._file.load(self._cursor.position, wanted))
+                        loaded = self._portal.run(self._load(self._cursor.position, wanted))
                     except BaseException:
                         steps.close()
                         raise
@@ -124,11 +125,15 @@ class _Readable(SyncFile):
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]  # what the steps return
 
+    async def _load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
+        self._file._check("read")
+        return await self._file._load(offset, wanted)
+
     def read(self, size: int | None = -1, /) -> bytes:
         return self._run("read", self._cursor.read(size))
 
     def read1(self, size: int = -1, /) -> bytes:
-        return self._run("read1", self._cursor.read1(size, self._file.best))
+        return self._run("read1", self._cursor.read1(size, self._file._best))
 
     def readinto(self, buffer: Any, /) -> int:
         return self._run("readinto", self._cursor.readinto(buffer))
@@ -139,11 +144,11 @@ class _Readable(SyncFile):
     def seek(self, offset: int, whence: int = 0, /) -> int:
         with self._lock:
             self._check("seek")
-            end = self._portal.run(self._file.end()) if whence == 2 else 0
+            end = self._portal.run(self._file._end()) if whence == 2 else 0
             try:
                 return self._cursor.seek(offset, whence, end)
             except StorageError as exc:
-                raise self._file.named(exc) from None
+                raise self._file._named(exc) from None
 
     def tell(self) -> int:
         self._check("tell")
@@ -152,7 +157,7 @@ class _Readable(SyncFile):
     def iter_chunks(self, chunk_size: int = DEFAULT_CHUNK_SIZE) -> Iterator[bytes]:
         """Iterate chunks of exactly `chunk_size` bytes, the last one of what is left."""
         if chunk_size < 1:
-            raise self._file.named(
+            raise self._file._named(
                 InvalidArgumentError(f"chunk_size must be at least 1 byte, not {chunk_size}")
             )
         return iter(lambda: self.read(chunk_size), b"")
@@ -240,6 +245,10 @@ class SyncWriter(SyncFile):
         self._small: list[bytes] = []
         self._small_size = 0
         self._size = 0
+        self._can_seek = False
+
+    def seekable(self) -> bool:
+        return self._can_seek
 
     @property
     def entry(self) -> ListEntry | None:
@@ -258,7 +267,7 @@ class SyncWriter(SyncFile):
             try:
                 buffer = as_bytes(data)
             except StorageError as exc:
-                raise self._file.named(exc) from None
+                raise self._file._named(exc) from None
             if len(buffer) < _GATHER:
                 self._small.append(bytes(buffer))
                 self._small_size += len(buffer)
@@ -360,6 +369,16 @@ class SyncTextFile(io.TextIOWrapper):
 
     Made by ``SyncStorage.open(key, encoding="utf-8")`` or with a ``t`` in the mode.
     """
+
+    def __init__(
+        self, file: SyncFile, encoding: str, errors: str | None, newline: str | None
+    ) -> None:
+        # io writes a byte order mark only to a file that seems to know its position.
+        if isinstance(file, SyncWriter):
+            file._can_seek = True
+        super().__init__(file, encoding, errors, newline)
+        if isinstance(file, SyncWriter):
+            file._can_seek = False
 
     @property
     def file(self) -> SyncFile:

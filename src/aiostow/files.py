@@ -57,14 +57,14 @@ class Reader(ReadMethods):
         """The size in bytes of the object."""
         return self.entry.size
 
-    async def load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
+    async def _load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
         return await self._pipeline.at(offset, wanted)
 
-    async def end(self) -> int:
+    async def _end(self) -> int:
         return self.size
 
     @property
-    def best(self) -> int:
+    def _best(self) -> int:
         return self._pipeline.best
 
     async def write(self, data: object) -> NoReturn:
@@ -242,7 +242,7 @@ class Writer(File):
             ) from self._broken
 
     def _consequence(self) -> str:
-        return f"what was written is discarded; close it, or use `{self.entered_by}`"
+        return f"what was written is discarded; close it, or use `{self._entered_by}`"
 
     async def _release(self) -> None:
         await self._pipeline.abort()
@@ -268,16 +268,16 @@ class UpdateFile(ReadMethods):
         return True
 
     @property
-    def best(self) -> int:
+    def _best(self) -> int:
         return _UPDATE_BLOCK
 
-    async def load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
+    async def _load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
         with self._context:
             # A read of everything is cut into blocks of a sensible size; the caller loops.
             length = max(min(wanted, DEFAULT_CHUNK_SIZE), _UPDATE_BLOCK)
             return await self._handle.read_at(offset, length), 0
 
-    async def end(self) -> int:
+    async def _end(self) -> int:
         with self._context:
             return await self._handle.size()
 

@@ -104,7 +104,7 @@ class SyncStorage:
                 f"{type(storage).__name__}"
             )
         self._storage = storage
-        self._portal = Portal()
+        self._portal = Portal(storage.aclose)
         self._is_view = False
 
     @property
@@ -159,12 +159,16 @@ class SyncStorage:
         return {"storage": self._storage}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._storage = state["storage"]
-        self._portal = Portal()
-        self._is_view = False
+        self.__init__(state["storage"])  # type: ignore[misc]  # what travelled is whole
 
     def __repr__(self) -> str:
         return f"<Sync{repr(self._storage).removeprefix('<')}"
+
+    def _check(self, operation: str, key: str) -> None:
+        try:
+            self._portal.check()
+        except StorageError as exc:
+            raise exc.with_context(operation=operation, key=key, storage=self.name) from None
 
     def _run(self, operation: str, key: str | None, coro: Coroutine[Any, Any, T]) -> T:
         try:
@@ -266,6 +270,7 @@ class SyncStorage:
                 f"a file is text or binary, not both: {mode!r} with text",
                 operation="open", key=key, storage=self.name,
             )  # fmt: skip
+        self._check("open", key)
         opening: Opening[Any] = self._storage.open(key, mode, size_hint=size_hint, **options)
         file = self._sync(self._run("open", key, _opened(opening)))
         if not is_text:

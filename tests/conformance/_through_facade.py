@@ -132,6 +132,7 @@ class AsyncFile:
 
     async def __aexit__(self, *exc: object) -> None:
         if isinstance(self._file, SyncWriter):
-            await asyncio.to_thread(self._file.__exit__, *exc)
+            leave: Any = self._file.__exit__
+            await asyncio.to_thread(leave, *exc)
         else:
             await asyncio.to_thread(self._file.close)

@@ -15,6 +15,7 @@ import aiostow
 
 EXPORTS = [
     "AmbiguousWriteError",
+    "BlockingCallError",
     "Capabilities",
     "ClosedError",
     "DeleteManyError",
