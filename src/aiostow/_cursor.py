@@ -111,6 +111,19 @@ class Cursor:
             raise
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def line(self) -> bytes | None:
+        """Read the next line if all of it is at hand; steps would take three times as long."""
+        chunk = self._chunk
+        if not isinstance(chunk, bytes):
+            return None
+        start = self._start
+        end = chunk.find(b"\n", start) + 1
+        if not end:
+            return None
+        self._start = end
+        self.position += end - start
+        return chunk[start:end]
+
     def _load(self, wanted: int) -> Steps[None]:
         self.drop()
         self._chunk, self._start = yield wanted

@@ -45,13 +45,19 @@ class Portal:
             BlockingCallError: the calling thread runs an event loop, which would stand still.
             ClosedError: the portal is closed.
         """
+        call = self.begin(coro)
+        return call.wait()
+
+    def begin(self, coro: Coroutine[Any, Any, T]) -> Call[T]:
+        """Start `coro`, as `run` does; somebody must `wait` for the call or `cancel` it."""
         try:
             self.check()
-            call = _Call(self._ready(), coro)
+            call = Call(self._ready(), coro)
         except BaseException:
             coro.close()
             raise
-        return call.wait()
+        call.hand_over()
+        return call
 
     def start(self, coro: Coroutine[Any, Any, object]) -> None:
         """Run `coro` without waiting, also on the loop's own thread; dropped once closed."""
@@ -110,7 +116,7 @@ class _LoopThread(threading.Thread):
         super().__init__(name="aiostow-sync", daemon=True)
         self._last = last
         self.loop: asyncio.AbstractEventLoop = _new_event_loop()
-        self.calls: set[_Call[Any]] = set()  # that somebody waits for
+        self.calls: set[Call[Any]] = set()  # that somebody waits for
         self._end = self.loop.create_future()
         self._tasks: set[asyncio.Task[object]] = set()  # the loop itself holds them weakly
 
@@ -151,8 +157,8 @@ class _LoopThread(threading.Thread):
         return True
 
 
-class _Call(Generic[T]):
-    """One coroutine, from the thread that waits to the loop and back."""
+class Call(Generic[T]):
+    """One coroutine, from a thread to the loop and back."""
 
     def __init__(self, thread: _LoopThread, coro: Coroutine[Any, Any, T]) -> None:
         self._thread = thread
@@ -164,20 +170,25 @@ class _Call(Generic[T]):
         self._result: T | None = None
         self._error: BaseException | None = None
 
-    def wait(self) -> T:
-        thread = self._thread
-        thread.calls.add(self)
+    def hand_over(self) -> None:
+        """Have the loop begin."""
         try:
+            self._thread.calls.add(self)
             try:
-                thread.loop.call_soon_threadsafe(self._begin)
+                self._thread.loop.call_soon_threadsafe(self._begin)
             except RuntimeError:  # the loop was closed
                 self.drop()
+        except BaseException:  # interrupted
+            self.cancel()
+            raise
+
+    def wait(self) -> T:
+        """Return the result; an interruption cancels the call and is raised once it has ended."""
+        try:
             self._ended.wait()
         except BaseException:
-            self._give_up()
+            self.cancel()
             raise
-        finally:
-            thread.calls.discard(self)
         if self._error is not None:
             try:
                 raise self._error
@@ -190,14 +201,14 @@ class _Call(Generic[T]):
         if not self._ended.is_set():
             self._coro.close()
             self._error = ClosedError("the storage is closed")
-            self._ended.set()
+            self._end()
 
     def _begin(self) -> None:
         if self._given_up:
             self.drop()
         else:
             self._task = self._thread.loop.create_task(self._run(), context=self._context)
-            self._task.add_done_callback(self._end)
+            self._task.add_done_callback(self._check_begun)
 
     async def _run(self) -> None:
         # SystemExit and KeyboardInterrupt of a callback must not end the loop but reach the caller.
@@ -207,13 +218,18 @@ class _Call(Generic[T]):
             self._error = ClosedError("the storage was closed meanwhile")
         except BaseException as exc:  # noqa: BLE001  # raised where it is waited for
             self._error = exc
+        self._end()
 
-    def _end(self, task: asyncio.Task[None]) -> None:
+    def _check_begun(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             self.drop()
+
+    def _end(self) -> None:
+        self._thread.calls.discard(self)
         self._ended.set()
 
-    def _give_up(self) -> None:
+    def cancel(self) -> None:
+        """Cancel the call and wait until it has ended, cleanups included."""
         try:
             self._thread.loop.call_soon_threadsafe(self._cancel)
         except RuntimeError:  # the loop was closed

@@ -13,7 +13,7 @@ from ._context import ErrorContext
 from ._plan import next_range
 from ._tasks import living
 from .driver import Buffer, Chunks, Source
-from .errors import ShortReadError
+from .errors import ClosedError, ShortReadError
 from .models import ByteRange
 
 
@@ -47,6 +47,7 @@ class ReadAhead:
         self._live_end = 0
         self._ahead: deque[_Ahead] = deque()
         self._planned = 0  # the end of all that is ready, live or ahead
+        self._stopped = False
         self._previous = 0  # the length of the last planned range of this sequential run
         self._dropped: dict[asyncio.Task[list[Buffer]], int] = {}  # and their lengths
 
@@ -73,6 +74,8 @@ class ReadAhead:
         if not self._position <= offset < self._planned:
             self._restart(offset)
         while True:
+            if self._stopped:
+                raise self._context.name(ClosedError("the file was closed while it was read"))
             if self._ready:
                 chunk = self._ready.popleft()
                 begin, self._position = self._position, self._position + len(chunk)
@@ -100,6 +103,7 @@ class ReadAhead:
 
     def stop(self) -> bool:
         """Stop what is under way; return whether nothing is left that `aclose` must wait for."""
+        self._stopped = True
         self._restart(self._position)
         for task in [task for task in self._dropped if not living(task)]:
             self._budget.give(self._dropped.pop(task))
@@ -197,6 +201,8 @@ class ReadAhead:
 
     async def _collect(self, ahead: _Ahead) -> None:
         await asyncio.wait([ahead.task])  # a cancellation leaves the range under way
+        if self._stopped:
+            return
         self._ahead.popleft()
         self._budget.give(ahead.span.length)
         if ahead.task.cancelled():  # by a stranger: it is fetched again

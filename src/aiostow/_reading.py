@@ -174,7 +174,12 @@ class ReadMethods(File):
 
     def iter_lines(self) -> BytesIterator:
         """Iterate lines, each with its ``\\n``."""
-        return BytesIterator(self.readline)
+        return BytesIterator(self._next_line)
+
+    async def _next_line(self) -> bytes:
+        self._check("iteration")
+        line = self._cursor.line()
+        return await self._run(self._cursor.readline(-1)) if line is None else line
 
     def __iter__(self) -> NoReturn:
         raise InvalidTypeError("write `async for`, not `for`")

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
 from ._cursor import Cursor, Steps
-from ._portal import Portal
+from ._portal import Call, Portal
 from ._reading import DEFAULT_CHUNK_SIZE
 from .driver import Buffer
 from .errors import ClosedError, InvalidArgumentError, StorageError, UnsupportedOperationError
@@ -117,13 +117,16 @@ class _Readable(SyncFile):
                 wanted = next(steps)
                 while True:
                     try:
-                        loaded = self._portal.run(self._load(self._cursor.position, wanted))
+                        loaded = self._loaded(self._cursor.position, wanted)
                     except BaseException:
                         steps.close()
                         raise
                     wanted = steps.send(loaded)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]  # what the steps return
+
+    def _loaded(self, offset: int, wanted: int) -> tuple[Buffer, int]:
+        return self._portal.run(self._load(offset, wanted))
 
     async def _load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
         self._file._check("read")
@@ -137,6 +140,13 @@ class _Readable(SyncFile):
 
     def readinto(self, buffer: Any, /) -> int:
         return self._run("readinto", self._cursor.readinto(buffer))
+
+    def __next__(self) -> bytes:
+        with self._lock:
+            line = None if self._file.closed else self._cursor.line()
+            if line is None and not (line := self._run("readline", self._cursor.readline(-1))):
+                raise StopIteration
+            return line
 
     def readline(self, size: int | None = -1, /) -> bytes:
         return self._run("readline", self._cursor.readline(size))
@@ -164,7 +174,7 @@ class _Readable(SyncFile):
 
     def iter_lines(self) -> Iterator[bytes]:
         """Iterate lines, each with its ``\\n``, as iterating the file itself does."""
-        return iter(self.readline, b"")
+        return iter(self)
 
 
 class SyncReader(_Readable):
@@ -180,11 +190,43 @@ class SyncReader(_Readable):
     def __init__(self, file: Reader, portal: Portal) -> None:
         super().__init__(file, portal)
         self.entry: ListEntry = file.entry
+        self._ahead: Call[tuple[Buffer, int]] | None = None
+        self._ahead_at = 0
 
     @property
     def size(self) -> int:
         """The size in bytes of the object."""
         return self._file.size
+
+    def _loaded(self, offset: int, wanted: int) -> tuple[Buffer, int]:
+        ahead = self._take_ahead()
+        if ahead is not None and self._ahead_at == offset:
+            chunk, index = ahead.wait()
+        else:
+            if ahead is not None:
+                ahead.cancel()
+            chunk, index = super()._loaded(offset, wanted)
+        # In a stream the next chunk is fetched while this one is used: for the thread to visit the
+        # loop and wait takes as long as reading a good part of a chunk.
+        end = offset - index + len(chunk)
+        if len(chunk) >= self._file._best and end < self.size:
+            self._ahead_at = end
+            self._ahead = self._portal.begin(self._load(end, self._file._best))
+        return chunk, index
+
+    def _take_ahead(self) -> Call[tuple[Buffer, int]] | None:
+        ahead, self._ahead = self._ahead, None
+        return ahead
+
+    def close(self) -> None:
+        with self._lock:
+            ahead = self._take_ahead()
+            if ahead is not None:
+                ahead.cancel()
+            super().close()
+
+    def abort(self) -> None:
+        self.close()
 
     def write(self, data: Any, /) -> int:
         """Refuse: the file is open for reading."""

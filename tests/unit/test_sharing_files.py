@@ -91,6 +91,20 @@ async def test_a_file_goes_on_after_a_read_that_was_cancelled(storage: Storage) 
         assert (await file.read()) == LARGE
 
 
+async def test_a_read_under_way_is_told_that_the_file_was_closed(storage: Storage) -> None:
+    for steps in range(12):
+        file = await storage.open("k")
+        await file.read(1)
+        reading = asyncio.ensure_future(file.read())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await file.close()
+        try:
+            assert (await reading) == LARGE[1:]
+        except ClosedError as error:
+            assert error.key == "k"
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_file_closed_by_several_at_once_is_closed_once(storage: Storage, mode: str) -> None:
     file = await storage.open("k", mode)
