@@ -26,9 +26,7 @@ async def main() -> None:
         root = Path(folder)
         (root / "large").write_bytes(os.urandom(MIB) * LARGE)
         (root / "small").write_bytes(bytes(4096))
-        (root / "lines").write_bytes(
-            b"a line of fifty bytes, as many a log file holds......\n" * LINES
-        )
+        (root / "lines").write_bytes(b"a line such as many a log file holds ...........\n" * LINES)
         print(f"facade, in {root.parent}: {about('aiostow', 'uvloop')}")
         with SyncStorage(LocalFSStorage(root, durable=False)) as facade:
             async with LocalFSStorage(root, durable=False) as storage:

@@ -13,7 +13,7 @@ from ._context import ErrorContext
 from ._plan import next_range
 from ._tasks import living
 from .driver import Buffer, Chunks, Source
-from .errors import ClosedError, ShortReadError
+from .errors import ClosedError, ShortReadError, StorageError
 from .models import ByteRange
 
 
@@ -73,9 +73,17 @@ class ReadAhead:
         """
         if not self._position <= offset < self._planned:
             self._restart(offset)
+        try:
+            return await self._next(offset, wanted)
+        except StorageError as exc:
+            if self._stopped:  # whatever that made of the calls under way
+                raise self._closed() from exc
+            raise
+
+    async def _next(self, offset: int, wanted: int) -> tuple[Buffer, int]:
         while True:
             if self._stopped:
-                raise self._context.name(ClosedError("the file was closed while it was read"))
+                raise self._closed()
             if self._ready:
                 chunk = self._ready.popleft()
                 begin, self._position = self._position, self._position + len(chunk)
@@ -89,6 +97,9 @@ class ReadAhead:
                 return b"", 0
             else:
                 await self._open(wanted)
+
+    def _closed(self) -> StorageError:
+        return self._context.name(ClosedError("the file was closed while it was read"))
 
     async def all(self) -> bytes:
         """Return the bytes of the whole object."""
