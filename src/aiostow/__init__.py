@@ -10,15 +10,19 @@ from .errors import (
     BlockingCallError,
     ClosedError,
     DeleteManyError,
+    ExpiredLinkError,
     FileExistsInStorageError,
     FileNotFoundInStorageError,
     InvalidArgumentError,
     InvalidKeyError,
+    InvalidLinkError,
     InvalidTypeError,
     IsADirectoryInStorageError,
     KeyConflictError,
+    LinkTooLongError,
     MemoryBudgetError,
     NotAFileError,
+    NotSupportedError,
     ObjectChangedError,
     PermissionDeniedError,
     ResourceLimitError,
@@ -30,8 +34,20 @@ from .errors import (
     WriteConflictError,
 )
 from .files import Reader, UpdateFile, Writer
-from .models import Capabilities, FileMode, Folder, ListEntry, Support, WriteOptions, as_mode
-from .storage import Storage
+from .links import InternalLinkTokenData
+from .models import (
+    Capabilities,
+    FileMode,
+    Folder,
+    Link,
+    ListEntry,
+    ShareLinkOperation,
+    Support,
+    WriteOptions,
+    as_mode,
+    as_operation,
+)
+from .storage import InternalLinksStorageBackend, Storage
 
 if TYPE_CHECKING:
     from .backends.local import LocalFSStorage
@@ -43,24 +59,32 @@ __all__ = [
     "Capabilities",
     "ClosedError",
     "DeleteManyError",
+    "ExpiredLinkError",
     "FileExistsInStorageError",
     "FileMode",
     "FileNotFoundInStorageError",
     "Folder",
+    "InternalLinkTokenData",
+    "InternalLinksStorageBackend",
     "InvalidArgumentError",
     "InvalidKeyError",
+    "InvalidLinkError",
     "InvalidTypeError",
     "IsADirectoryInStorageError",
     "KeyConflictError",
+    "Link",
+    "LinkTooLongError",
     "ListEntry",
     "LocalFSStorage",
     "MemoryBudgetError",
     "MemoryStorage",
     "NotAFileError",
+    "NotSupportedError",
     "ObjectChangedError",
     "PermissionDeniedError",
     "Reader",
     "ResourceLimitError",
+    "ShareLinkOperation",
     "ShortReadError",
     "Storage",
     "StorageError",
@@ -73,6 +97,7 @@ __all__ = [
     "WriteOptions",
     "Writer",
     "as_mode",
+    "as_operation",
 ]
 
 # Backends are imported when they are first named, so that no SDK is loaded for nothing.

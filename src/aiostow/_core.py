@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -31,6 +32,8 @@ class _Shared:
 
     def __init__(self, driver: Driver, memory_budget: int) -> None:
         self.driver = driver
+        self.links: Any = None  # how links are made; see _linking
+        self.clock: Callable[[], float] = time.time  # tells when links end
         self.closed = False
         self._begin(memory_budget)
 

@@ -187,6 +187,15 @@ class Driver(Protocol):
         ...
 
     @property
+    def identity(self) -> str:
+        """What the driver points to, such as host and root, or endpoint and bucket.
+
+        Two drivers must have one identity if and only if they reach the same objects; it holds no
+        secret. [identity] Share links are bound to it.
+        """
+        ...
+
+    @property
     def write_limits(self) -> Limits:
         """What the pieces of an upload may be; an object within `preferred` goes by `write`."""
         ...

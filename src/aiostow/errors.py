@@ -4,6 +4,7 @@ StorageError
 ├── InvalidTypeError (TypeError)              text where bytes are meant, no file, ...
 ├── InvalidArgumentError (ValueError)         a mode, number or option that cannot be
 │   ├── InvalidKeyError                       a key that no storage may address
+│   ├── LinkTooLongError                      a link's constraints do not fit into its token
 │   └── ClosedError                           the file or the storage is closed
 ├── BlockingCallError (RuntimeError)          a call of the sync facade that would block a loop
 ├── FileNotFoundInStorageError (FileNotFoundError)
@@ -11,8 +12,11 @@ StorageError
 ├── NotAFileError (OSError)                   a symlink, FIFO, socket or device
 │   └── IsADirectoryInStorageError (IsADirectoryError)
 ├── KeyConflictError (OSError)                "a" beside "a/b" where keys are paths of a disk
+├── InvalidLinkError                          a token that this storage did not make as it is
+│   └── ExpiredLinkError                      one that it made, too long ago
 ├── PermissionDeniedError (PermissionError)
 ├── UnsupportedOperationError (io.UnsupportedOperation)
+│   └── NotSupportedError                     a link's constraint that the service cannot enforce
 ├── WriteConflictError                        another writer won, or `if_match` no longer holds
 ├── AmbiguousWriteError                       wholly old or wholly new, and nobody can tell
 ├── ObjectChangedError                        replaced while it was read, or not the wanted version
@@ -39,15 +43,19 @@ __all__ = [
     "BlockingCallError",
     "ClosedError",
     "DeleteManyError",
+    "ExpiredLinkError",
     "FileExistsInStorageError",
     "FileNotFoundInStorageError",
     "InvalidArgumentError",
     "InvalidKeyError",
+    "InvalidLinkError",
     "InvalidTypeError",
     "IsADirectoryInStorageError",
     "KeyConflictError",
+    "LinkTooLongError",
     "MemoryBudgetError",
     "NotAFileError",
+    "NotSupportedError",
     "ObjectChangedError",
     "PermissionDeniedError",
     "ResourceLimitError",
@@ -147,6 +155,10 @@ class InvalidKeyError(InvalidArgumentError):
     """No storage may have this key, which is told before any I/O, or this one cannot hold it."""
 
 
+class LinkTooLongError(InvalidArgumentError):
+    """The token of a link would be too long for a URL: shorten key, file name or content type."""
+
+
 class ClosedError(InvalidArgumentError):
     """The file or the storage was closed before."""
 
@@ -193,6 +205,18 @@ class PermissionDeniedError(StorageError, PermissionError):
 
 class UnsupportedOperationError(StorageError, io.UnsupportedOperation):
     """This storage or file cannot do what was asked, and does not pretend to."""
+
+
+class NotSupportedError(UnsupportedOperationError):
+    """The service cannot enforce what the link was to promise, so there is no such link."""
+
+
+class InvalidLinkError(StorageError):
+    """A token is not one that this storage made, or not as it made it; it does not tell which."""
+
+
+class ExpiredLinkError(InvalidLinkError):
+    """A token of this storage is past its time."""
 
 
 class WriteConflictError(StorageError):

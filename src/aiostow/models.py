@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from types import NoneType
-from typing import TypedDict
+from types import MappingProxyType, NoneType
+from typing import Any, Self, TypedDict
 
 from pendulum import DateTime
 
@@ -17,11 +18,14 @@ __all__ = [
     "Capabilities",
     "FileMode",
     "Folder",
+    "Link",
     "ListEntry",
+    "ShareLinkOperation",
     "Support",
     "WriteKeywords",
     "WriteOptions",
     "as_mode",
+    "as_operation",
 ]
 
 
@@ -127,6 +131,86 @@ class Folder:
     addressable: bool = True
 
 
+class ShareLinkOperation(enum.Flag):
+    """What a link allows; operations are joined by ``|``, or as letters: ``"dur"``."""
+
+    download = 1
+    upload = 2
+    remove = 4
+
+
+_WORDS = {
+    "download": ShareLinkOperation.download,
+    "upload": ShareLinkOperation.upload,
+    "remove": ShareLinkOperation.remove,
+}
+_LETTERS = {word[0]: operation for word, operation in _WORDS.items()}
+
+
+def as_operation(operation: ShareLinkOperation | str) -> ShareLinkOperation:
+    """Return the operations that a word, letters or a `ShareLinkOperation` stand for.
+
+    Args:
+        operation: ``"download"``, ``"upload"``, ``"remove"``, or each of the letters ``d``, ``u``
+            and ``r`` at most once, as in ``"dur"``.
+
+    Raises:
+        InvalidArgumentError: it is none of these.
+    """
+    if isinstance(operation, ShareLinkOperation):
+        if operation:
+            return operation
+    elif isinstance(operation, str):
+        if operation in _WORDS:
+            return _WORDS[operation]
+        found = ShareLinkOperation(0)
+        for letter in operation:
+            found ^= _LETTERS.get(letter, found)
+        if found and len(operation) == len(found):
+            return found
+    raise InvalidArgumentError(
+        f"{operation!r} is no operation of a link: write 'download', 'upload' or 'remove', or "
+        "their first letters together, as in 'dur'"
+    )
+
+
+_SITE = re.compile(r"https?://[^/?#@]*(?=[/?#]|\Z)")
+
+
+class Link(str):
+    """The URL of a link: a `str` that also tells how to use it. Its repr hides the signature.
+
+    Attributes:
+        methods: the HTTP methods that it allows.
+        headers: what a client must send with an upload.
+        expires: when it ends.
+    """
+
+    methods: tuple[str, ...]
+    headers: Mapping[str, str]
+    expires: DateTime
+
+    def __new__(
+        cls, url: str, *, methods: tuple[str, ...], headers: Mapping[str, str], expires: DateTime
+    ) -> Self:
+        link = super().__new__(cls, url)
+        link.methods = methods
+        link.headers = MappingProxyType(dict(headers))
+        link.expires = expires
+        return link
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        told = {"methods": self.methods, "headers": dict(self.headers), "expires": self.expires}
+        return (str(self),), told
+
+    def __getstate__(self) -> None:
+        return None  # all of it is in the arguments
+
+    def __repr__(self) -> str:
+        site = _SITE.match(self)  # an endpoint may put the token anywhere after it
+        return f"<Link {site.group() if site else ''}/... until {self.expires.isoformat()}>"
+
+
 @dataclass(frozen=True, slots=True)
 class ByteRange:
     """A run of bytes: `length` bytes from `offset`."""
@@ -217,6 +301,7 @@ class Capabilities:
         copy: copies without moving the bytes through this process.
         move: renames as one step; emulated is a copy, then a delete.
         update: mode ``"rw"``.
+        links: `link_to`; emulated is by tokens, for an endpoint of yours.
         ordered: listings come in the UTF-8 byte order of full keys.
         nested_keys: ``a`` and ``a/b`` can exist together (False on disks).
     """
@@ -227,5 +312,6 @@ class Capabilities:
     copy: Support = Support.native
     move: Support = Support.emulated
     update: Support = Support.unsupported
+    links: Support = Support.unsupported
     ordered: bool = True
     nested_keys: bool = True

@@ -12,7 +12,8 @@ import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
 
 from ._context import ErrorContext
-from ._core import DEFAULT_MEMORY_BUDGET, StorageCore
+from ._core import DEFAULT_MEMORY_BUDGET
+from ._linking import LinkedEndpoint, Linking
 from ._listing import Listing, ListingIterator
 from ._readahead import ReadAhead
 from ._transfer import BLOCK, Incoming, Outgoing, Progress, ProgressCallback, pump
@@ -27,9 +28,10 @@ from .errors import (
 )
 from .files import Opening, Reader, UpdateFile, Writer, as_bytes
 from .keys import check_key, check_name_start, check_prefix
+from .links import Secrets
 from .models import FileMode, Folder, ListEntry, WriteKeywords, WriteOptions
 
-__all__ = ["DEFAULT_MEMORY_BUDGET", "Storage"]
+__all__ = ["DEFAULT_MEMORY_BUDGET", "InternalLinksStorageBackend", "Storage"]
 
 _DELETE_BATCH = 1000
 
@@ -40,24 +42,41 @@ WriteMode: TypeAlias = Literal["w", "wb", "bw", "x", "xb", "bx"]
 UpdateMode: TypeAlias = Literal["rw", "rwb", "rbw", "brw", "wr", "wrb", "wbr", "bwr"]
 
 
-class Storage(StorageCore):
+class Storage(Linking):
     """One storage: its objects, by key. Backends are its subclasses; this is all that is common.
 
     Use it with ``async with``, or call `aclose` at the end. It pickles as its configuration.
 
     Args:
         driver: the backend.
-        name: for messages and profiles.
+        name: for messages and profiles; links are bound to it.
         memory_budget: for the buffers of all transfers together, in bytes.
+        linked_endpoint: where share links lead: a base URL, or a function that makes the URL from
+            a token and the file name that a download suggests.
+        secret_key: signs share links: a secret of at least 32 bytes, or several of which the first
+            signs and all verify, in a list or by name. It does not travel in pickles.
 
     Raises:
-        InvalidArgumentError: `memory_budget` is not positive.
+        InvalidArgumentError: `memory_budget` is not positive, a secret is too short, or
+            `linked_endpoint` is no URL.
     """
 
     def __init__(
-        self, driver: Driver, *, name: str, memory_budget: int = DEFAULT_MEMORY_BUDGET
+        self,
+        driver: Driver,
+        *,
+        name: str,
+        memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        linked_endpoint: LinkedEndpoint | None = None,
+        secret_key: Secrets | None = None,
     ) -> None:
-        super().__init__(driver, name=name, memory_budget=memory_budget)
+        super().__init__(
+            driver,
+            name=name,
+            memory_budget=memory_budget,
+            linked_endpoint=linked_endpoint,
+            secret_key=secret_key,
+        )
 
     def at(self, prefix: str) -> Storage:
         """Return a view of the keys below `prefix`, which can reach no others.
@@ -547,6 +566,10 @@ class Storage(StorageCore):
             if not isinstance(driver, Sweeper):
                 return 0
             return await driver.sweep(self._prefix.text, older_than)
+
+
+class InternalLinksStorageBackend(Storage):
+    """A storage whose service has no links of its own: its links are tokens for an endpoint."""
 
 
 class _ConnectedPages:

@@ -10,13 +10,23 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, Self, TypeAlias, TypeVar, Unpack, overload
 
+from ._linking import LinkKeywords
 from ._listing import ItemT, Listing, ListingIterator
 from ._portal import Portal
 from ._syncfiles import SyncFile, SyncReader, SyncTextFile, SyncUpdateFile, SyncWriter
 from ._transfer import ProgressCallback
 from .errors import InvalidArgumentError, InvalidTypeError, StorageError
 from .files import Opening, Reader, UpdateFile, Writer
-from .models import Capabilities, FileMode, Folder, ListEntry, WriteKeywords
+from .links import Disposition, Expiry, InternalLinkTokenData
+from .models import (
+    Capabilities,
+    FileMode,
+    Folder,
+    Link,
+    ListEntry,
+    ShareLinkOperation,
+    WriteKeywords,
+)
 from .storage import ReadMode, Storage, UpdateMode, WriteMode
 
 __all__ = [
@@ -424,6 +434,50 @@ class SyncStorage:
     def move(self, key: str, new_key: str, *, overwrite: bool = True) -> None:
         """Rename an object; see `Storage.move`."""
         self._run("move", key, self._storage.move(key, new_key, overwrite=overwrite))
+
+    # -- links ----------------------------------------------------------------------------------
+
+    def link_to(
+        self,
+        path: str,
+        operation: ShareLinkOperation | str,
+        expire: Expiry,
+        output_path: str | None = None,
+        content_type: str | None = None,
+        *,
+        overwrite: bool = True,
+        max_size: int | None = None,
+        exact_size: int | None = None,
+        once: bool = False,
+        disposition: Disposition = "attachment",
+    ) -> Link:
+        """Return a URL by which whoever has it may do what it allows; see `Storage.link_to`."""
+        return self._run(
+            "link_to",
+            path,
+            self._storage.link_to(
+                path, operation, expire, output_path, content_type,
+                overwrite=overwrite, max_size=max_size, exact_size=exact_size, once=once,
+                disposition=disposition,
+            ),
+        )  # fmt: skip
+
+    def create_link_token(
+        self,
+        *,
+        path: str,
+        operation: ShareLinkOperation | str,
+        expire: Expiry,
+        **options: Unpack[LinkKeywords],
+    ) -> str:
+        """Return the token of a link; see `Storage.create_link_token`."""
+        return self._storage.create_link_token(
+            path=path, operation=operation, expire=expire, **options
+        )
+
+    def deserialize_link_token(self, token: str) -> InternalLinkTokenData:
+        """Return what a token of this storage grants; see `Storage.deserialize_link_token`."""
+        return self._storage.deserialize_link_token(token)
 
     # -- deletion -------------------------------------------------------------------------------
 

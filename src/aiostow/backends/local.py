@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from .. import _disk
 from .._disk import Descriptor
+from .._linking import LinkedEndpoint
 from .._staged import BLOCK, LIMITS, StagedFile, StagedUpload, etag, file_entry, write_whole
 from .._threads import Threads
 from ..driver import Buffer, Pages
@@ -31,8 +32,9 @@ from ..errors import (
     StorageIOError,
     UnsupportedOperationError,
 )
+from ..links import Secrets
 from ..models import Capabilities, Folder, ListEntry, Support, WriteOptions
-from ..storage import DEFAULT_MEMORY_BUDGET, Storage
+from ..storage import DEFAULT_MEMORY_BUDGET, InternalLinksStorageBackend
 from ._beneath import Root
 from ._local_scan import Scan, sweep_tree
 
@@ -208,6 +210,10 @@ class LocalDriver:
         self._pid = os.getpid()
         self._root = Root(self.root, system=self._system, durable=self._durable)
         self.threads: Threads = Threads("aiostow-local", _WORKERS)
+
+    @property
+    def identity(self) -> str:
+        return f"file:{os.path.realpath(self.root)}"
 
     def __reduce__(self) -> Any:
         return _restored, self._config
@@ -440,7 +446,7 @@ def _check_options(options: WriteOptions) -> None:
         raise UnsupportedOperationError(f"a disk cannot keep {lost} beside the file: leave it out")
 
 
-class LocalFSStorage(Storage):
+class LocalFSStorage(InternalLinksStorageBackend):
     """Files below a directory of the local disk, on Linux and macOS.
 
     Nothing outside the directory is ever opened: no symlink is followed, and FIFOs and devices are
@@ -450,6 +456,8 @@ class LocalFSStorage(Storage):
 
     Args:
         root: the directory; made by the first write if it does not exist.
+        linked_endpoint: where share links lead; see `Storage`.
+        secret_key: signs share links; see `Storage`.
         name: for messages and profiles; by default ``fs-`` and the directory's name.
         durable: whether a write returns only when a power cut can no longer lose it. False leaves
             the fsyncs out; a crash of the process alone still never tears a file.
@@ -462,8 +470,10 @@ class LocalFSStorage(Storage):
     def __init__(
         self,
         root: str | os.PathLike[str],
-        *,
+        linked_endpoint: LinkedEndpoint | None = None,
+        secret_key: Secrets | None = None,
         name: str | None = None,
+        *,
         durable: bool = True,
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
     ) -> None:
@@ -472,6 +482,8 @@ class LocalFSStorage(Storage):
             LocalDriver(path, durable=durable),
             name=name if name is not None else f"fs-{path.name}",
             memory_budget=memory_budget,
+            linked_endpoint=linked_endpoint,
+            secret_key=secret_key,
         )
         self.root = path
 

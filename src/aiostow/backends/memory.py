@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
 import pendulum
 
+from .._linking import LinkedEndpoint
 from ..driver import Buffer, Limits
 from ..errors import (
     FileExistsInStorageError,
@@ -16,8 +18,9 @@ from ..errors import (
     StorageError,
     WriteConflictError,
 )
+from ..links import Secrets
 from ..models import Capabilities, Folder, ListEntry, Support, WriteOptions
-from ..storage import DEFAULT_MEMORY_BUDGET, Storage
+from ..storage import DEFAULT_MEMORY_BUDGET, InternalLinksStorageBackend
 
 __all__ = ["MemoryDriver", "MemoryStorage"]
 
@@ -147,6 +150,7 @@ class MemoryDriver:
     def __init__(self) -> None:
         self._objects: dict[str, _Object] = {}
         self._version = 0
+        self.identity: str = f"memory:{uuid4()}"
 
     def __reduce__(self) -> Any:
         return MemoryDriver, ()
@@ -249,7 +253,7 @@ class MemoryDriver:
         return None
 
 
-class MemoryStorage(Storage):
+class MemoryStorage(InternalLinksStorageBackend):
     """Objects in the memory of this process.
 
     Pickles as its configuration: an unpickled one begins empty.
@@ -258,7 +262,22 @@ class MemoryStorage(Storage):
         name: for messages and profiles.
         memory_budget: for the buffers of all transfers together, in bytes; the objects themselves
             do not count.
+        linked_endpoint: where share links lead; see `Storage`.
+        secret_key: signs share links; see `Storage`.
     """
 
-    def __init__(self, *, name: str = "memory", memory_budget: int = DEFAULT_MEMORY_BUDGET) -> None:
-        super().__init__(MemoryDriver(), name=name, memory_budget=memory_budget)
+    def __init__(
+        self,
+        *,
+        name: str = "memory",
+        memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        linked_endpoint: LinkedEndpoint | None = None,
+        secret_key: Secrets | None = None,
+    ) -> None:
+        super().__init__(
+            MemoryDriver(),
+            name=name,
+            memory_budget=memory_budget,
+            linked_endpoint=linked_endpoint,
+            secret_key=secret_key,
+        )

@@ -1,0 +1,227 @@
+"""Share links of a storage: tokens for an endpoint of the application's."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias, TypedDict, Unpack
+
+from ._core import StorageCore
+from .driver import Driver
+from .errors import (
+    InvalidArgumentError,
+    InvalidLinkError,
+    InvalidTypeError,
+    UnsupportedOperationError,
+)
+from .links import (
+    Disposition,
+    Expiry,
+    InternalLinkTokenData,
+    KeyRing,
+    LinkSigner,
+    Secrets,
+    audience,
+)
+from .models import Capabilities, Link, ShareLinkOperation, Support
+
+LinkedEndpoint: TypeAlias = str | Callable[[str, str | None], str | Awaitable[str]]
+"""Where links lead: a base URL, to which ``?token=...`` is added, or a function that makes the URL
+from the token and the `output_path`; it may be async."""
+
+_BASE_URL = re.compile(r"(?:https?://[^\s/?#]+|/(?!/))[^\s#]*")
+
+_METHODS = {
+    ShareLinkOperation.download: ("GET", "HEAD"),
+    ShareLinkOperation.upload: ("PUT", "POST"),
+    ShareLinkOperation.remove: ("DELETE",),
+}
+
+
+class LinkKeywords(TypedDict, total=False):
+    """What a link may say beside key, operations and end; see `Linking.link_to`."""
+
+    output_path: str | None
+    content_type: str | None
+    overwrite: bool
+    max_size: int | None
+    exact_size: int | None
+    once: bool
+    disposition: Disposition
+
+
+@dataclass(frozen=True)
+class LinkConfig:
+    """How a storage makes links. It does not travel in pickles, and its repr holds no secret."""
+
+    endpoint: LinkedEndpoint | None
+    keys: KeyRing | None = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.endpoint is None or callable(self.endpoint):
+            return
+        if not isinstance(self.endpoint, str):
+            raise InvalidTypeError(
+                "linked_endpoint must be a URL or a function of the token and the output_path, not "
+                f"{type(self.endpoint).__name__}"
+            )
+        if not _BASE_URL.fullmatch(self.endpoint):
+            raise InvalidArgumentError(
+                f"linked_endpoint {self.endpoint!r} is no base URL: write 'https://host/path', or "
+                "'/path' for links within a site"
+            )
+
+    async def url(self, token: str, output_path: str | None) -> str:
+        """Return the URL of a token."""
+        if self.endpoint is None:
+            raise UnsupportedOperationError(
+                "this storage knows no endpoint that serves its links: give it linked_endpoint"
+            )
+        if isinstance(self.endpoint, str):
+            return f"{self.endpoint}{'&' if '?' in self.endpoint else '?'}token={token}"
+        url = self.endpoint(token, output_path)
+        url = await url if inspect.isawaitable(url) else url
+        if not isinstance(url, str):
+            raise InvalidTypeError(
+                f"linked_endpoint returned {type(url).__name__}, where it must return the URL"
+            )
+        return url
+
+
+class Linking(StorageCore):
+    """The links of a storage; a part of `Storage`."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        name: str,
+        memory_budget: int,
+        linked_endpoint: LinkedEndpoint | None,
+        secret_key: Secrets | None,
+    ) -> None:
+        super().__init__(driver, name=name, memory_budget=memory_budget)
+        keys = None if secret_key is None else KeyRing(secret_key)
+        self._shared.links = LinkConfig(linked_endpoint, keys)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this storage can do: native, emulated or unsupported."""
+        links = self._links
+        able = links.keys is not None and links.endpoint is not None
+        return replace(
+            super().capabilities, links=Support.emulated if able else Support.unsupported
+        )
+
+    @property
+    def _links(self) -> LinkConfig:
+        return self._shared.links or LinkConfig(None, None)
+
+    async def link_to(
+        self,
+        path: str,
+        operation: ShareLinkOperation | str,
+        expire: Expiry,
+        output_path: str | None = None,
+        content_type: str | None = None,
+        *,
+        overwrite: bool = True,
+        max_size: int | None = None,
+        exact_size: int | None = None,
+        once: bool = False,
+        disposition: Disposition = "attachment",
+    ) -> Link:
+        """Return a URL by which whoever has it may do what it allows, until it expires.
+
+        Everything it says is signed; nothing of it can be changed on the way. Nobody looks whether
+        the object exists.
+
+        Args:
+            path: the key.
+            operation: ``"download"``, ``"upload"``, ``"remove"``, or letters for several, as in
+                ``"du"``.
+            expire: when it ends: an aware datetime, or after how long: a timedelta or seconds.
+            output_path: the file name that a download suggests.
+            content_type: of a download; the one that an upload must have.
+            overwrite: False refuses an upload where there is an object.
+            max_size: of an upload, in bytes.
+            exact_size: of an upload, in bytes.
+            once: the link ends with its first use.
+            disposition: ``"inline"`` lets a browser show a download that is safe to show.
+
+        Raises:
+            InvalidKeyError, InvalidArgumentError, InvalidTypeError: something of it cannot be.
+            LinkTooLongError: it would not fit into a URL.
+            UnsupportedOperationError: no endpoint or no secret key was configured.
+        """
+        # Before the token is made: one that leads nowhere must not exist.
+        context, _ = self._checked("link_to", path)
+        with context:
+            if self._links.endpoint is None:
+                await self._links.url("", None)
+            grant = self._grant(
+                path, operation, expire,
+                output_path=output_path, content_type=content_type, overwrite=overwrite,
+                max_size=max_size, exact_size=exact_size, once=once, disposition=disposition,
+            )  # fmt: skip
+            token = self._signer().sign(grant)
+        url = await self._links.url(token, output_path)
+        headers = {"Content-Type": content_type} if grant.allow_upload and content_type else {}
+        methods = tuple(
+            method for each in ShareLinkOperation if each in grant.operations
+            for method in _METHODS[each]
+        )  # fmt: skip
+        return Link(url, methods=methods, headers=headers, expires=grant.expires)
+
+    def create_link_token(
+        self,
+        *,
+        path: str,
+        operation: ShareLinkOperation | str,
+        expire: Expiry,
+        **options: Unpack[LinkKeywords],
+    ) -> str:
+        """Return the token of a link, for an endpoint that you serve in your own way.
+
+        Args and errors are those of `link_to`; no endpoint need be configured.
+        """
+        context, _ = self._checked("create_link_token", path)
+        with context:
+            return self._signer().sign(self._grant(path, operation, expire, **options))
+
+    def deserialize_link_token(self, token: str) -> InternalLinkTokenData:
+        """Return what a token of this storage grants. It unpacks as ``path, operations``.
+
+        Raises:
+            InvalidLinkError: it is not exactly a token of this storage or, on a view, of what lies
+                below its prefix.
+            ExpiredLinkError: it is one whose time is over.
+        """
+        context = self._context("deserialize_link_token", None)
+        with context:
+            self._check_open()
+            grant = self._signer().verify(token)
+            if not grant.path.startswith(self._prefix.text):
+                raise InvalidLinkError("this is no valid link")
+            return replace(grant, path=self._prefix.strip(grant.path))
+
+    def _grant(
+        self,
+        path: str,
+        operation: ShareLinkOperation | str,
+        expire: Expiry,
+        **options: Unpack[LinkKeywords],
+    ) -> InternalLinkTokenData:
+        full = self._prefix.join(path)
+        return self._signer().grant(full, operation, expire, **options)
+
+    def _signer(self) -> LinkSigner:
+        keys = self._links.keys
+        if keys is None:
+            raise UnsupportedOperationError(
+                "this storage has no secret_key, without which it makes and honours no links; it "
+                "does not travel in pickles"
+            )
+        return LinkSigner(keys, audience(self.name, self.driver.identity), self._shared.clock)
