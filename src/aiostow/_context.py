@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
-from .errors import FileNotFoundInStorageError, StorageError
+from .errors import (
+    AmbiguousWriteError,
+    ConnectionLostError,
+    FileNotFoundInStorageError,
+    StorageError,
+)
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -25,7 +32,7 @@ class ErrorContext:
         storage: the storage's name.
     """
 
-    __slots__ = ("_map_error", "key", "operation", "storage")
+    __slots__ = ("_changes", "_map_error", "key", "operation", "storage")
 
     def __init__(
         self,
@@ -38,6 +45,16 @@ class ErrorContext:
         self.operation: str = operation
         self.key: str | None = key
         self.storage: str = storage
+        self._changes = False
+
+    def changing(self) -> Self:
+        """Return the context of the one call that makes a change.
+
+        When the connection is lost within it, nobody knows whether the change was made.
+        """
+        twin = copy.copy(self)
+        twin._changes = True
+        return twin
 
     def name(self, error: StorageError) -> StorageError:
         """Return `error` with operation, key and storage filled in."""
@@ -45,13 +62,17 @@ class ErrorContext:
 
     def wrap(self, exc: BaseException) -> BaseException:
         """Return the library's error for `exc`, caused by it, or `exc` itself, a stranger."""
-        if isinstance(exc, StorageError):
-            return self.name(exc)
-        mapped = self._map_error(exc)
-        if mapped is None:
+        error = exc if isinstance(exc, StorageError) else self._map_error(exc)
+        if error is None:
             return exc
-        mapped.__cause__ = exc
-        return self.name(mapped)
+        if self._changes and isinstance(error, ConnectionLostError):
+            error = AmbiguousWriteError(
+                "the connection was lost before the service told whether it was done: the object "
+                "is wholly as it was, or wholly as it was to become"
+            )
+        if error is not exc:
+            error.__cause__ = exc
+        return self.name(error)
 
     def __enter__(self) -> None:
         return None

@@ -59,6 +59,13 @@ class _State:
             self.doors.remove(door)
             return True
 
+    def take(self) -> Job | None:
+        """Return the next job, if there is one."""
+        try:
+            return self.jobs.popleft()
+        except IndexError:
+            return None
+
     def stand(self, door: queue.SimpleQueue[None]) -> bool:
         """Wait for a job at the door; return whether to look for one."""
         self.idle.append(door)
@@ -174,9 +181,8 @@ class Pool(Executor):
 def _work(state: _State, door: queue.SimpleQueue[None]) -> None:
     quick = 0
     while True:
-        try:
-            job = state.jobs.popleft()
-        except IndexError:
+        job = state.take()
+        if job is None:
             if (state.ended or not state.stand(door)) and state.leave(door):
                 return
             continue

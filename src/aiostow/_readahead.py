@@ -11,9 +11,10 @@ from typing import Any
 from ._budget import Budget
 from ._context import ErrorContext
 from ._plan import next_range
+from ._ranges import ExactRange
 from ._tasks import living
-from .driver import Buffer, Chunks, Source
-from .errors import ClosedError, ShortReadError, StorageError
+from .driver import Buffer, Source
+from .errors import ClosedError, StorageError
 from .models import ByteRange
 
 
@@ -43,8 +44,7 @@ class ReadAhead:
         self._context = context
         self._position = 0  # of the next byte to hand out
         self._ready: deque[Buffer] = deque()
-        self._live: Chunks | None = None  # the range that the reader itself is draining
-        self._live_end = 0
+        self._live: ExactRange | None = None  # the range that the reader itself is draining
         self._ahead: deque[_Ahead] = deque()
         self._planned = 0  # the end of all that is ready, live or ahead
         self._stopped = False
@@ -175,9 +175,13 @@ class ReadAhead:
     async def _open(self, wanted: int) -> None:
         span = self._plan(wanted)
         sequential = self._previous > 0 or wanted > span.length
-        with self._context:
-            self._live = await self._source.stream(span.offset, span.length)
-        self._planned = self._live_end = span.end
+        live = ExactRange(self._source, span, self._context)
+        await live.open()
+        if self._stopped:
+            live.close()
+            return
+        self._live = live
+        self._planned = span.end
         self._previous = span.length
         if sequential:
             self._fill()
@@ -192,23 +196,17 @@ class ReadAhead:
             self._planned = span.end
             self._previous = span.length
 
-    async def _drain(self, live: Chunks) -> None:
+    async def _drain(self, live: ExactRange) -> None:
         try:
-            with self._context:
-                chunk = await anext(live, None)
+            chunk = await anext(live, None)
         except BaseException:
             # What the range held is lost; a caller that goes on begins anew at its position.
             self._restart(self._position)
             raise
-        if chunk is not None and self._position + len(chunk) <= self._live_end:
+        if chunk is not None:
             self._ready.append(chunk)
-            return
-        missing = self._live_end - self._position
-        self._live = None
-        live.close()
-        if chunk is not None or missing:
-            self._restart(self._position)
-            raise self._context.name(_wrong_length(missing))
+        else:
+            self._live = None
 
     async def _collect(self, ahead: _Ahead) -> None:
         await asyncio.wait([ahead.task])  # a cancellation leaves the range under way
@@ -227,19 +225,8 @@ class ReadAhead:
         self._fill()
 
     async def _fetch(self, span: ByteRange) -> list[Buffer]:
-        with self._context:
-            chunks = await self._source.stream(span.offset, span.length)
-            try:
-                parts = [chunk async for chunk in chunks]
-            finally:
-                chunks.close()
-            missing = span.length - sum(map(len, parts))
-            if missing:
-                raise _wrong_length(missing)
-            return parts
-
-
-def _wrong_length(missing: int) -> ShortReadError:
-    if missing > 0:
-        return ShortReadError(f"the body ended {missing} bytes before its promised length")
-    return ShortReadError("more bytes came than the range holds")
+        chunks = ExactRange(self._source, span, self._context)
+        try:
+            return [chunk async for chunk in chunks]
+        finally:
+            chunks.close()

@@ -121,7 +121,7 @@ class WriteBehind:
 
     async def commit(self) -> ListEntry:
         """Make the object visible, after `prepare`; must not be cancelled."""
-        with self._context:
+        with self._context.changing():
             if self._upload is not None:
                 return await self._upload.commit()
             self._seal()

@@ -7,6 +7,7 @@ StorageError
 │   ├── LinkTooLongError                      a link's constraints do not fit into its token
 │   └── ClosedError                           the file or the storage is closed
 ├── BlockingCallError (RuntimeError)          a call of the sync facade that would block a loop
+├── ConnectionLostError (ConnectionError)     the service could not be reached, or was lost
 ├── FileNotFoundInStorageError (FileNotFoundError)
 ├── FileExistsInStorageError (FileExistsError)
 ├── NotAFileError (OSError)                   a symlink, FIFO, socket or device
@@ -42,6 +43,7 @@ __all__ = [
     "AmbiguousWriteError",
     "BlockingCallError",
     "ClosedError",
+    "ConnectionLostError",
     "DeleteManyError",
     "ExpiredLinkError",
     "FileExistsInStorageError",
@@ -165,6 +167,12 @@ class ClosedError(InvalidArgumentError):
 
 class BlockingCallError(StorageError, RuntimeError):
     """The sync facade was called where waiting would block an event loop, its own or another."""
+
+
+class ConnectionLostError(StorageError, ConnectionError):
+    """The service could not be reached, or the connection to it was lost."""
+
+    _default_errno = _errno.ECONNRESET
 
 
 class FileNotFoundInStorageError(StorageError, FileNotFoundError):

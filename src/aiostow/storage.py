@@ -429,10 +429,12 @@ class Storage(Linking):
                 await self._reader(context, full, None, "copy()"),
                 destination, new_context, new_full, options, progress_callback,
             )  # fmt: skip
-        with self._pair_context("copy", key, new_key):
+        pair = self._pair_context("copy", key, new_key)
+        with pair:
             driver = await self._ready()
             if full != new_full:
-                entry = await driver.copy(full, new_full, options)
+                with pair.changing():
+                    entry = await driver.copy(full, new_full, options)
             else:
                 entry = await _unless_create_only(driver, full, options)
         await Progress(progress_callback, entry.size).advance(entry.size)
@@ -473,14 +475,17 @@ class Storage(Linking):
         _, full = self._checked("move", key)
         _, new_full = self._checked("move", new_key)
         options = WriteOptions(if_absent=not overwrite)
-        with self._pair_context("move", key, new_key):
+        pair = self._pair_context("move", key, new_key)
+        with pair:
             driver = await self._ready()
             if full == new_full:
                 await _unless_create_only(driver, full, options)
-            elif isinstance(driver, Mover):
-                await driver.move(full, new_full, options)
             else:
-                await driver.copy(full, new_full, options)
+                with pair.changing():
+                    if isinstance(driver, Mover):
+                        await driver.move(full, new_full, options)
+                    else:
+                        await driver.copy(full, new_full, options)
         if full != new_full and not isinstance(driver, Mover):
             await self.delete(key)
 

@@ -18,6 +18,7 @@ EXPORTS = [
     "BlockingCallError",
     "Capabilities",
     "ClosedError",
+    "ConnectionLostError",
     "DeleteManyError",
     "ExpiredLinkError",
     "FileExistsInStorageError",
