@@ -34,8 +34,12 @@ def docstrings() -> list[str]:
     for _, cls in inspect.getmembers(driver, inspect.isclass):
         if cls.__module__ == driver.__name__:
             items.append(cls)
-            items.extend(member for _, member in inspect.getmembers(cls, inspect.isfunction))
+            items.extend(member for _, member in inspect.getmembers(cls, _is_member))
     return [inspect.getdoc(item) or "" for item in items]
+
+
+def _is_member(value: object) -> bool:
+    return inspect.isfunction(value) or isinstance(value, property)
 
 
 def _sentences(doc: str) -> list[str]:

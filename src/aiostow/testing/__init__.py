@@ -21,6 +21,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .faulty import CrashedError, DriverCall, Fault, FaultyDriver
+from .proxy import FaultProxy, WireFault
 
 if TYPE_CHECKING:
     from .conformance import Conformance
@@ -31,7 +32,9 @@ __all__ = [
     "CrashedError",
     "DriverCall",
     "Fault",
+    "FaultProxy",
     "FaultyDriver",
+    "WireFault",
     "pattern",
     "proves",
 ]

@@ -81,6 +81,17 @@ class LifeTests(Suite):
         await pickle.loads(pickle.dumps(storage)).aclose()
         await clone.aclose()
 
+    @proves("identity")
+    async def test_its_identity_is_that_of_its_objects(self, storage: Storage) -> None:
+        """Links are bound to it: they must hold where the objects are, and nowhere else."""
+        await storage.write_bytes("k", b"data")
+        identity = storage.driver.identity
+        assert identity == storage.driver.identity
+        assert identity == storage.at("view").driver.identity
+        clone: Storage = pickle.loads(pickle.dumps(storage))
+        assert (clone.driver.identity == identity) == await clone.exists("k")
+        await clone.aclose()
+
     async def test_capabilities_tell_what_is_there(self, storage: Storage) -> None:
         capabilities = storage.capabilities
         assert bool(capabilities.update) == isinstance(storage.driver, Updater)
