@@ -50,9 +50,9 @@ def system(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """The long forms: every await, every system call, a million races, gigabytes. Takes long."""
+    """The long forms: every await, every system call, a million races and forged tokens, gigabytes. Takes long."""
     session.install(*TESTS, ".")
-    session.run("pytest", "--long", *SYSTEM, "tests/cancellation", *session.posargs)
+    session.run("pytest", "--long", *SYSTEM, "tests/cancellation", "tests/links", *session.posargs)
 
 
 @nox.session
