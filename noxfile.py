@@ -50,7 +50,7 @@ def system(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """The long forms: every await, every system call, a million races and forged tokens, gigabytes. Takes long."""
+    """The long forms: every await and system call, millions of races and forgeries, gigabytes."""
     session.install(*TESTS, ".")
     session.run("pytest", "--long", *SYSTEM, "tests/cancellation", "tests/links", *session.posargs)
 
