@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import os
 import threading
 import weakref
@@ -163,7 +162,6 @@ class Call(Generic[T]):
     def __init__(self, thread: _LoopThread, coro: Coroutine[Any, Any, T]) -> None:
         self._thread = thread
         self._coro = coro
-        self._context = contextvars.copy_context()
         self._task: asyncio.Task[None] | None = None
         self._given_up = False
         self._ended = threading.Event()
@@ -207,7 +205,8 @@ class Call(Generic[T]):
         if self._given_up:
             self.drop()
         else:
-            self._task = self._thread.loop.create_task(self._run(), context=self._context)
+            # In the context of the waiting thread, as call_soon_threadsafe has copied it.
+            self._task = self._thread.loop.create_task(self._run())
             self._task.add_done_callback(self._check_begun)
 
     async def _run(self) -> None:

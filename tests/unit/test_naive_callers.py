@@ -415,11 +415,16 @@ CALLS: dict[str, Callable[[Any, Any, Path], Any]] = {
     "move to": lambda storage, key, folder: storage.move("k", key),
     "delete": lambda storage, key, folder: storage.delete(key),
     "delete_many": lambda storage, key, folder: storage.delete_many([key]),
+    "link_to": lambda storage, key, folder: storage.link_to(key, "d", 60),
+    "create_link_token": lambda storage, key, folder: storage.create_link_token(
+        path=key, operation="d", expire=60
+    ),
 }
 KEYLESS: dict[str, Callable[[Any, Any, Path], Any]] = {
     "delete_many none": lambda storage, key, folder: storage.delete_many([]),
     "list all": lambda storage, key, folder: storage.list(),
     "sweep": lambda storage, key, folder: storage.sweep(timedelta(0)),
+    "deserialize_link_token": lambda storage, key, folder: storage.deserialize_link_token("x"),
 }
 NO_CALLS = {"at", "aclose", "capabilities", "closed", "driver", "memory_budget"}
 
