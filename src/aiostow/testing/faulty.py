@@ -137,19 +137,19 @@ class FaultyDriver:
     """
 
     def __init__(self, driver: Driver, *faults: Fault) -> None:
-        self.inner = driver
+        self.inner: Driver = driver
         self.calls: list[DriverCall] = []
-        self.crashed = False
+        self.crashed: bool = False
         self._faults: list[tuple[Fault, int]] = []  # and how many calls there were before
         self._counts: Counter[str] = Counter()
         self.add(*faults)
         # Found by Storage only where the other driver has them.
         if isinstance(driver, Mover):
-            self.move = self._move
+            self.move: Callable[..., Awaitable[None]] = self._move
         if isinstance(driver, Updater):
-            self.open_update = self._open_update
+            self.open_update: Callable[..., Awaitable[RandomAccess]] = self._open_update
         if isinstance(driver, Sweeper):
-            self.sweep = self._sweep
+            self.sweep: Callable[..., Awaitable[int]] = self._sweep
 
     def add(self, *faults: Fault) -> None:
         """Let more go wrong, counted from now."""
