@@ -73,15 +73,20 @@ class LinkConfig:
                 "'/path' for links within a site"
             )
 
-    async def url(self, token: str, output_path: str | None) -> str:
-        """Return the URL of a token."""
+    def checked_endpoint(self) -> LinkedEndpoint:
+        """Return where links lead, which must have been said."""
         if self.endpoint is None:
             raise UnsupportedOperationError(
                 "this storage knows no endpoint that serves its links: give it linked_endpoint"
             )
-        if isinstance(self.endpoint, str):
-            return f"{self.endpoint}{'&' if '?' in self.endpoint else '?'}token={token}"
-        url = self.endpoint(token, output_path)
+        return self.endpoint
+
+    async def url(self, token: str, output_path: str | None) -> str:
+        """Return the URL of a token."""
+        endpoint = self.checked_endpoint()
+        if isinstance(endpoint, str):
+            return f"{endpoint}{'&' if '?' in endpoint else '?'}token={token}"
+        url = endpoint(token, output_path)
         url = await url if inspect.isawaitable(url) else url
         if not isinstance(url, str):
             raise InvalidTypeError(
@@ -156,11 +161,9 @@ class Linking(StorageCore):
             LinkTooLongError: it would not fit into a URL.
             UnsupportedOperationError: no endpoint or no secret key was configured.
         """
-        # Before the token is made: one that leads nowhere must not exist.
         context, _ = self._checked("link_to", path)
         with context:
-            if self._links.endpoint is None:
-                await self._links.url("", None)
+            self._links.checked_endpoint()
             grant = self._grant(
                 path, operation, expire,
                 output_path=output_path, content_type=content_type, overwrite=overwrite,
