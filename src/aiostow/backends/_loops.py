@@ -1,0 +1,78 @@
+"""Clients belong to the event loop that made them: one for each loop, and new ones after a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+
+class Closing(Protocol):
+    async def aclose(self) -> None: ...
+
+
+ClientT = TypeVar("ClientT", bound=Closing)
+
+
+class PerLoop(Generic[ClientT]):
+    """One client for each event loop, made when it is first asked for.
+
+    Args:
+        make: makes one on the running loop.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[ClientT]]) -> None:
+        self._make = make
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._clients: dict[asyncio.AbstractEventLoop, ClientT] = {}
+        self._making: dict[asyncio.AbstractEventLoop, asyncio.Task[ClientT]] = {}
+
+    async def connect(self) -> ClientT:
+        """Return the client of the running loop."""
+        if self._pid != os.getpid():
+            self._begin()  # the parent's connections are the parent's, and are left alone
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is not None:
+            return client
+        making = self._making.get(loop)
+        if making is None:
+            self._forget_closed()
+            making = self._making[loop] = loop.create_task(self._made(loop))
+        return await asyncio.shield(making)  # others wait for it too
+
+    async def _made(self, loop: asyncio.AbstractEventLoop) -> ClientT:
+        try:
+            client = await self._make()
+            self._clients[loop] = client
+            return client
+        finally:
+            del self._making[loop]
+
+    def current(self) -> ClientT:
+        """Return the client of the running loop, which `connect` has made."""
+        return self._clients[asyncio.get_running_loop()]
+
+    def _forget_closed(self) -> None:
+        for loop in [loop for loop in self._clients if loop.is_closed()]:
+            del self._clients[loop]
+
+    async def aclose(self) -> None:
+        """Close all of them, on their own loops as far as those still run."""
+        if self._pid != os.getpid():
+            self._begin()
+        here = asyncio.get_running_loop()
+        making = self._making.get(here)
+        if making is not None:
+            await asyncio.wait([making])
+        while self._clients:
+            loop, client = self._clients.popitem()
+            if loop is here:
+                await client.aclose()
+            elif loop.is_running():
+                closing: Any = asyncio.run_coroutine_threadsafe(client.aclose(), loop)
+                await asyncio.wrap_future(closing)

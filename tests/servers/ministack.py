@@ -1,0 +1,31 @@
+"""MiniStack: what the production servers lack, such as If-Match, checksums and CORS."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ._process import S3Server, free_ports, need, process, wait_for_http
+
+
+@contextlib.contextmanager
+def ministack(folder: Path) -> Iterator[S3Server]:
+    """Run MiniStack within the block.
+
+    Args:
+        folder: an empty one, for all its files.
+
+    Raises:
+        Missing: it is not installed.
+    """
+    program = need("ministack", "pip install ministack")
+    folder.mkdir(parents=True, exist_ok=True)
+    (port,) = free_ports(1)
+    env = {
+        "AUTH": "true", "SERVICES": "s3,sts", "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "TMPDIR": str(folder),
+    }  # fmt: skip
+    with process([program], folder / "ministack.log", env) as started:
+        wait_for_http(port, started, folder / "ministack.log")
+        yield S3Server("ministack", port, "test", "test", frozenset({"multipart_limits"}))
