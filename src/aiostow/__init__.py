@@ -10,10 +10,12 @@ from .errors import (
     BlockingCallError,
     ClosedError,
     ConnectionLostError,
+    CredentialsError,
     DeleteManyError,
     ExpiredLinkError,
     FileExistsInStorageError,
     FileNotFoundInStorageError,
+    IntegrityError,
     InvalidArgumentError,
     InvalidKeyError,
     InvalidLinkError,
@@ -27,10 +29,13 @@ from .errors import (
     ObjectChangedError,
     PermissionDeniedError,
     ResourceLimitError,
+    ServiceUnavailableError,
     ShortReadError,
     StorageError,
     StorageFullError,
     StorageIOError,
+    StorageNotFoundError,
+    UnreachableError,
     UnsupportedOperationError,
     WriteConflictError,
 )
@@ -53,6 +58,7 @@ from .storage import InternalLinksStorageBackend, Storage
 if TYPE_CHECKING:
     from .backends.local import LocalFSStorage
     from .backends.memory import MemoryStorage
+    from .backends.s3 import S3Storage
 
 __all__ = [
     "AmbiguousWriteError",
@@ -60,12 +66,14 @@ __all__ = [
     "Capabilities",
     "ClosedError",
     "ConnectionLostError",
+    "CredentialsError",
     "DeleteManyError",
     "ExpiredLinkError",
     "FileExistsInStorageError",
     "FileMode",
     "FileNotFoundInStorageError",
     "Folder",
+    "IntegrityError",
     "InternalLinkTokenData",
     "InternalLinksStorageBackend",
     "InvalidArgumentError",
@@ -86,13 +94,17 @@ __all__ = [
     "PermissionDeniedError",
     "Reader",
     "ResourceLimitError",
+    "S3Storage",
+    "ServiceUnavailableError",
     "ShareLinkOperation",
     "ShortReadError",
     "Storage",
     "StorageError",
     "StorageFullError",
     "StorageIOError",
+    "StorageNotFoundError",
     "Support",
+    "UnreachableError",
     "UnsupportedOperationError",
     "UpdateFile",
     "WriteConflictError",
@@ -106,14 +118,26 @@ __all__ = [
 _BACKENDS = {
     "LocalFSStorage": "local",
     "MemoryStorage": "memory",
+    "S3Storage": "s3",
 }
+
+# What each extra brings.
+_SDKS = {"s3": ("aiobotocore", "aiohttp", "botocore", "yarl")}
 
 
 def __getattr__(name: str) -> Any:
     module = _BACKENDS.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".backends.{module}", __name__), name)
+    try:
+        return getattr(importlib.import_module(f".backends.{module}", __name__), name)
+    except ModuleNotFoundError as exc:
+        sdk = (exc.name or "").partition(".")[0]
+        if sdk not in _SDKS.get(module, ()):
+            raise
+        raise ImportError(
+            f"{name} needs the extra {module!r}: pip install 'aiostow[{module}]'", name=exc.name
+        ) from exc
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,7 @@ from .errors import (
     ConnectionLostError,
     FileNotFoundInStorageError,
     StorageError,
+    UnreachableError,
 )
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -65,7 +66,8 @@ class ErrorContext:
         error = exc if isinstance(exc, StorageError) else self._map_error(exc)
         if error is None:
             return exc
-        if self._changes and isinstance(error, ConnectionLostError):
+        lost = isinstance(error, ConnectionLostError) and not isinstance(error, UnreachableError)
+        if self._changes and lost:
             error = AmbiguousWriteError(
                 "the connection was lost before the service told whether it was done: the object "
                 "is wholly as it was, or wholly as it was to become"

@@ -20,7 +20,7 @@ from ._writebehind import Target, WriteBehind
 from .driver import Driver, Mover, Updater
 from .errors import ClosedError, InvalidArgumentError, UnsupportedOperationError
 from .files import File, FileT, Opening, Reader, UpdateFile, Writer
-from .keys import Prefix, check_key
+from .keys import ANY_KEY, PORTABLE, Prefix
 from .models import Capabilities, FileMode, ListEntry, Support, WriteKeywords, WriteOptions, as_mode
 
 DEFAULT_MEMORY_BUDGET = 64 << 20
@@ -60,7 +60,7 @@ class _Shared:
 class StorageCore:
     """The parts of `Storage` that no user calls by themselves."""
 
-    def __init__(self, driver: Driver, *, name: str, memory_budget: int) -> None:
+    def __init__(self, driver: Driver, *, name: str, memory_budget: int, any_key: bool) -> None:
         if not isinstance(memory_budget, int) or memory_budget <= 0:
             raise InvalidArgumentError(
                 f"memory_budget must be positive, not {memory_budget!r}: an int, in bytes"
@@ -68,6 +68,7 @@ class StorageCore:
         self.name = name
         self._shared = _Shared(driver, memory_budget)
         self._prefix = Prefix()
+        self._rules = ANY_KEY if any_key else PORTABLE
         self._is_view = False
         self._closed = False
 
@@ -143,7 +144,7 @@ class StorageCore:
         context = self._context(operation, key)
         with context:
             self._check_open()
-            return context, self._prefix.join(check_key(key))
+            return context, self._prefix.join(self._rules.key(key))
 
     def _check_open(self) -> None:
         if self.closed:

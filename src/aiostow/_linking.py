@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypedDict, Unpack
 
 from ._core import StorageCore
-from .driver import Driver
+from .driver import Driver, Presigner
 from .errors import (
     InvalidArgumentError,
     InvalidLinkError,
@@ -24,6 +24,7 @@ from .links import (
     LinkSigner,
     Secrets,
     audience,
+    make_grant,
 )
 from .models import Capabilities, Link, ShareLinkOperation, Support
 
@@ -104,16 +105,19 @@ class Linking(StorageCore):
         *,
         name: str,
         memory_budget: int,
+        any_key: bool,
         linked_endpoint: LinkedEndpoint | None,
         secret_key: Secrets | None,
     ) -> None:
-        super().__init__(driver, name=name, memory_budget=memory_budget)
+        super().__init__(driver, name=name, memory_budget=memory_budget, any_key=any_key)
         keys = None if secret_key is None else KeyRing(secret_key)
         self._shared.links = LinkConfig(linked_endpoint, keys)
 
     @property
     def capabilities(self) -> Capabilities:
         """What this storage can do: native, emulated or unsupported."""
+        if self._presigns:
+            return replace(super().capabilities, links=Support.native)
         links = self._links
         able = links.keys is not None and links.endpoint is not None
         return replace(
@@ -123,6 +127,11 @@ class Linking(StorageCore):
     @property
     def _links(self) -> LinkConfig:
         return self._shared.links or LinkConfig(None, None)
+
+    @property
+    def _presigns(self) -> bool:
+        """Whether links are the service's own: it has some, and no endpoint was configured."""
+        return isinstance(self.driver, Presigner) and self._links.endpoint is None
 
     async def link_to(
         self,
@@ -140,8 +149,9 @@ class Linking(StorageCore):
     ) -> Link:
         """Return a URL by which whoever has it may do what it allows, until it expires.
 
-        Everything it says is signed; nothing of it can be changed on the way. Nobody looks whether
-        the object exists.
+        Where the service honours links of its own and no endpoint was configured, it is one of
+        those; otherwise it leads to the endpoint. Everything it says is signed; nothing of it can
+        be changed on the way. Nobody looks whether the object exists.
 
         Args:
             path: the key.
@@ -159,16 +169,19 @@ class Linking(StorageCore):
         Raises:
             InvalidKeyError, InvalidArgumentError, InvalidTypeError: something of it cannot be.
             LinkTooLongError: it would not fit into a URL.
+            NotSupportedError: the service's own links cannot enforce what was asked for.
             UnsupportedOperationError: no endpoint or no secret key was configured.
         """
         context, _ = self._checked("link_to", path)
+        options = LinkKeywords(
+            output_path=output_path, content_type=content_type, overwrite=overwrite,
+            max_size=max_size, exact_size=exact_size, once=once, disposition=disposition,
+        )  # fmt: skip
         with context:
+            if self._presigns:
+                return await self._presigned(path, operation, expire, options)
             self._links.checked_endpoint()
-            grant = self._grant(
-                path, operation, expire,
-                output_path=output_path, content_type=content_type, overwrite=overwrite,
-                max_size=max_size, exact_size=exact_size, once=once, disposition=disposition,
-            )  # fmt: skip
+            grant = self._grant(path, operation, expire, **options)
             token = self._signer().sign(grant)
         url = await self._links.url(token, output_path)
         headers = {"Content-Type": content_type} if grant.allow_upload and content_type else {}
@@ -177,6 +190,19 @@ class Linking(StorageCore):
             for method in _METHODS[each]
         )  # fmt: skip
         return Link(url, methods=methods, headers=headers, expires=grant.expires)
+
+    async def _presigned(
+        self, path: str, operation: ShareLinkOperation | str, expire: Expiry, options: LinkKeywords
+    ) -> Link:
+        now = self._shared.clock()
+        full = self._prefix.join(path)
+        grant = make_grant(full, operation, expire, now, **options)
+        driver = await self._ready()
+        assert isinstance(driver, Presigner)
+        signed = await driver.presign(full, grant, now)
+        return Link(
+            signed.url, methods=signed.methods, headers=signed.headers, expires=grant.expires
+        )
 
     def create_link_token(
         self,

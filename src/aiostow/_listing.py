@@ -11,7 +11,7 @@ from typing import Any, Generic, NoReturn, Self, TypeVar
 from ._context import ErrorContext
 from .driver import Pages
 from .errors import InvalidTypeError
-from .keys import Prefix, is_key
+from .keys import KeyRules, Prefix
 from .models import Folder, ListEntry
 
 ItemT = TypeVar("ItemT", bound=ListEntry | Folder)
@@ -20,9 +20,12 @@ ItemT = TypeVar("ItemT", bound=ListEntry | Folder)
 class ListingIterator(Generic[ItemT]):
     """One pass over a listing. It holds no connection between pages."""
 
-    def __init__(self, pages: Pages, prefix: Prefix, context: ErrorContext) -> None:
+    def __init__(
+        self, pages: Pages, prefix: Prefix, rules: KeyRules, context: ErrorContext
+    ) -> None:
         self._pages: Pages | None = pages
         self._prefix = prefix
+        self._rules = rules
         self._context = context
         self._items: deque[Any] = deque()
 
@@ -57,7 +60,7 @@ class ListingIterator(Generic[ItemT]):
 
     def _own(self, item: Any) -> ItemT:
         name = self._prefix.strip(item.name) if self._prefix.text else item.name
-        addressable = is_key(name)
+        addressable = self._rules.is_key(name)
         if name is not item.name or not addressable:
             item = replace(item, name=name, addressable=addressable)
         return item  # type: ignore[no-any-return]  # the driver lists what was asked for

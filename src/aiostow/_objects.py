@@ -14,7 +14,6 @@ from .errors import (
     NotAFileError,
     StorageError,
 )
-from .keys import check_key
 from .models import ListEntry
 
 _DELETE_BATCH = 1000
@@ -84,7 +83,7 @@ class Objects(Linking):
         batch: list[str] = []
         async for key in _each(keys):
             with context:
-                batch.append(self._prefix.join(check_key(key)))
+                batch.append(self._prefix.join(self._rules.key(key)))
             if len(batch) == _DELETE_BATCH:
                 await self._delete_batch(batch, failures)
                 batch = []

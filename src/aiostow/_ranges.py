@@ -32,6 +32,7 @@ class ExactRange:
         self._source = source
         self._position = span.offset
         self._end = span.end
+        self._cut = False  # the end is nearer than what was asked for
         self._context = context
         self._chunks: Chunks | None = None
         self._failures = 0
@@ -51,11 +52,16 @@ class ExactRange:
 
     async def __anext__(self) -> Buffer:
         while True:
+            if self._cut and self._position == self._end:
+                self.close()
+                raise StopAsyncIteration
             await self.open()
             assert self._chunks is not None, "open sets it or raises"
             try:
                 with self._context:
                     chunk = await anext(self._chunks, None)
+                    if self._cut and chunk is not None:
+                        chunk = chunk[: self._end - self._position]
                     self._check(chunk)
             except (ConnectionLostError, ShortReadError) as exc:
                 self.close()
@@ -68,6 +74,13 @@ class ExactRange:
                 raise StopAsyncIteration
             self._failures = 0
             return chunk
+
+    def shorten(self, length: int) -> int:
+        """End after `length` more bytes, if there are as many, and return where that is."""
+        if self._position + length < self._end:
+            self._end = self._position + length
+            self._cut = True
+        return self._end
 
     def _check(self, chunk: Buffer | None) -> None:
         if chunk is None:

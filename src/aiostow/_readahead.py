@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from ._budget import Budget
 from ._context import ErrorContext
+from ._pace import Pace
 from ._plan import next_range
 from ._ranges import ExactRange
 from ._tasks import living
@@ -50,6 +52,7 @@ class ReadAhead:
         self._stopped = False
         self._previous = 0  # the length of the last planned range of this sequential run
         self._dropped: dict[asyncio.Task[list[Buffer]], int] = {}  # and their lengths
+        self._pace = Pace(source.read_depth, source.read_size) if source.adaptive else None
 
     @property
     def size(self) -> int:
@@ -145,6 +148,8 @@ class ReadAhead:
             self._live = None
         if offset != self._planned:
             self._previous = 0  # a jump: sequential reading begins anew
+            if self._pace is not None:
+                self._pace.restart(0.0)
         self._position = self._planned = offset
 
     def _drop(self, ahead: _Ahead) -> None:
@@ -163,14 +168,23 @@ class ReadAhead:
         ahead.task.cancel()
 
     def _plan(self, wanted: int) -> ByteRange:
+        if self._single and self._previous >= self._source.read_size:
+            return ByteRange(self._planned, self.size - self._planned)
         length = next_range(
             previous=self._previous,
             wanted=wanted,
             source_first=self._source.first_size,
             source_best=self._source.read_size,
         )
+        if self._single and not self._previous:
+            length = max(length, self._source.first_size)
         length = min(length, self.size - self._planned)
         return ByteRange(self._planned, length)
+
+    @property
+    def _single(self) -> bool:
+        """Whether a single range is fast enough to go on with, however long."""
+        return self._pace is not None and self._pace.depth == 1
 
     async def _open(self, wanted: int) -> None:
         span = self._plan(wanted)
@@ -187,7 +201,8 @@ class ReadAhead:
             self._fill()
 
     def _fill(self) -> None:
-        while self._planned < self.size and len(self._ahead) < self._source.read_depth - 1:
+        depth = self._source.read_depth if self._pace is None else self._pace.depth
+        while self._planned < self.size and len(self._ahead) < depth - 1:
             span = self._plan(self._source.read_size)
             if not self._budget.try_take(span.length):
                 return
@@ -197,22 +212,37 @@ class ReadAhead:
             self._previous = span.length
 
     async def _drain(self, live: ExactRange) -> None:
+        began = time.monotonic()
         try:
             chunk = await anext(live, None)
         except BaseException:
             # What the range held is lost; a caller that goes on begins anew at its position.
             self._restart(self._position)
             raise
-        if chunk is not None:
-            self._ready.append(chunk)
-        else:
+        if chunk is None:
             self._live = None
+            return
+        self._ready.append(chunk)
+        if self._pace is not None and self._measure(len(chunk), began) and self._live is live:
+            # It goes on for as long as others need to come, and they take over from there.
+            self._planned = live.shorten(self._source.read_size)
+            self._previous = self._source.read_size
+            self._fill()
+
+    def _measure(self, count: int, began: float) -> bool:
+        """Tell the pace what came, and return whether more ranges are to be under way."""
+        assert self._pace is not None
+        now = time.monotonic()
+        return self._pace.came(count, now - began, now) and self._pace.depth > 1
 
     async def _collect(self, ahead: _Ahead) -> None:
+        began = time.monotonic()
         await asyncio.wait([ahead.task])  # a cancellation leaves the range under way
         if self._stopped:
             return
         self._ahead.popleft()
+        if self._pace is not None:
+            self._measure(ahead.span.length, began)
         self._budget.give(ahead.span.length)
         if ahead.task.cancelled():  # by a stranger: it is fetched again
             self._restart(self._position)

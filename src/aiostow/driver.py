@@ -11,11 +11,12 @@ conformance suite (`aiostow.testing`) has at least one test that proves each nam
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from .errors import StorageError
+from .links import InternalLinkTokenData
 from .models import Capabilities, Folder, ListEntry, WriteOptions
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "Limits",
     "Mover",
     "Pages",
+    "PresignedUrl",
+    "Presigner",
     "RandomAccess",
     "Source",
     "Sweeper",
@@ -104,6 +107,15 @@ class Source(Protocol):
         """How many ranges may usefully be under way at once."""
         ...
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether a single range may be all that is left, as long as it comes fast.
+
+        Then ranges of `read_size` go side by side, up to `read_depth` of them, only while a single
+        one leaves the reader waiting.
+        """
+        ...
+
     async def stream(self, offset: int, length: int) -> Chunks:
         """Return the bytes of a range, which may reach past the end of the object.
 
@@ -162,7 +174,7 @@ class Upload(Protocol):
 
 
 class Pages(Protocol):
-    """A listing in pages. It holds no connection between pages."""
+    """A listing in pages. It holds no connection for longer than a page takes."""
 
     async def next_page(self) -> Sequence[ListEntry | Folder] | None:
         """Return the next entries, possibly none yet, or None at the end."""
@@ -283,6 +295,40 @@ class Driver(Protocol):
         """Return the error by cause for one of the service's own, or None for a stranger.
 
         No secret, signed URL or token may stand in its message.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PresignedUrl:
+    """A URL that the service itself honours.
+
+    Attributes:
+        url: with its signature; the repr does not show it.
+        methods: of HTTP, that it allows.
+        headers: that a request must have.
+    """
+
+    url: str = field(repr=False)
+    methods: tuple[str, ...]
+    headers: Mapping[str, str]
+
+
+@runtime_checkable
+class Presigner(Protocol):
+    """A driver whose service honours links of its own."""
+
+    async def presign(self, key: str, grant: InternalLinkTokenData, now: float) -> PresignedUrl:
+        """Return a URL for what a grant allows, and no more.
+
+        Every constraint of the grant must be enforced by the service, or be refused with
+        `NotSupportedError`. [presign-exact] The URL must not outlive the grant, nor what signs it.
+        [presign-expiry]
+
+        Args:
+            key: the driver's; the one in `grant` is the caller's.
+            grant: what the link allows.
+            now: in seconds since the epoch.
         """
         ...
 

@@ -7,7 +7,9 @@ StorageError
 │   ├── LinkTooLongError                      a link's constraints do not fit into its token
 │   └── ClosedError                           the file or the storage is closed
 ├── BlockingCallError (RuntimeError)          a call of the sync facade that would block a loop
-├── ConnectionLostError (ConnectionError)     the service could not be reached, or was lost
+├── ConnectionLostError (ConnectionError)     the connection to the service was lost
+│   └── UnreachableError                      there was none: nothing was sent
+├── StorageNotFoundError (LookupError)        the bucket, container or root is not there
 ├── FileNotFoundInStorageError (FileNotFoundError)
 ├── FileExistsInStorageError (FileExistsError)
 ├── NotAFileError (OSError)                   a symlink, FIFO, socket or device
@@ -16,6 +18,7 @@ StorageError
 ├── InvalidLinkError                          a token that this storage did not make as it is
 │   └── ExpiredLinkError                      one that it made, too long ago
 ├── PermissionDeniedError (PermissionError)
+│   └── CredentialsError                      missing, wrong, expired, or a clock that is off
 ├── UnsupportedOperationError (io.UnsupportedOperation)
 │   └── NotSupportedError                     a link's constraint that the service cannot enforce
 ├── WriteConflictError                        another writer won, or `if_match` no longer holds
@@ -25,6 +28,8 @@ StorageError
 ├── StorageFullError (OSError)                no space, quota or file-size limit
 ├── ResourceLimitError (OSError)              too many open files, no memory
 ├── StorageIOError (OSError)                  any other failure of the disk or service
+│   ├── ServiceUnavailableError               the service is overloaded or broken; try later
+│   └── IntegrityError                        bytes were changed on their way
 ├── MemoryBudgetError (MemoryError)           a piece of the stream would not fit the budget
 └── DeleteManyError                           some of many deletions failed: see `.failures`
 
@@ -44,10 +49,12 @@ __all__ = [
     "BlockingCallError",
     "ClosedError",
     "ConnectionLostError",
+    "CredentialsError",
     "DeleteManyError",
     "ExpiredLinkError",
     "FileExistsInStorageError",
     "FileNotFoundInStorageError",
+    "IntegrityError",
     "InvalidArgumentError",
     "InvalidKeyError",
     "InvalidLinkError",
@@ -61,10 +68,13 @@ __all__ = [
     "ObjectChangedError",
     "PermissionDeniedError",
     "ResourceLimitError",
+    "ServiceUnavailableError",
     "ShortReadError",
     "StorageError",
     "StorageFullError",
     "StorageIOError",
+    "StorageNotFoundError",
+    "UnreachableError",
     "UnsupportedOperationError",
     "WriteConflictError",
 ]
@@ -170,9 +180,19 @@ class BlockingCallError(StorageError, RuntimeError):
 
 
 class ConnectionLostError(StorageError, ConnectionError):
-    """The service could not be reached, or the connection to it was lost."""
+    """The connection to the service was lost, or none could be made."""
 
     _default_errno = _errno.ECONNRESET
+
+
+class UnreachableError(ConnectionLostError):
+    """No connection to the service could be made, so nothing was sent and nothing was done."""
+
+    _default_errno = _errno.ECONNREFUSED
+
+
+class StorageNotFoundError(StorageError, LookupError):
+    """The bucket, container or root of the storage itself is not there."""
 
 
 class FileNotFoundInStorageError(StorageError, FileNotFoundError):
@@ -209,6 +229,10 @@ class PermissionDeniedError(StorageError, PermissionError):
     """The disk or service refused this operation."""
 
     _default_errno = _errno.EACCES
+
+
+class CredentialsError(PermissionDeniedError):
+    """The service does not accept who asks; the message says what to do."""
 
 
 class UnsupportedOperationError(StorageError, io.UnsupportedOperation):
@@ -259,6 +283,14 @@ class StorageIOError(StorageError, OSError):
     """The disk or service failed in a way that no other error names."""
 
     _default_errno = _errno.EIO
+
+
+class ServiceUnavailableError(StorageIOError):
+    """The service was overloaded or broken for as long as it was tried."""
+
+
+class IntegrityError(StorageIOError):
+    """Bytes were changed on their way: they do not match their checksum."""
 
 
 class MemoryBudgetError(StorageError, MemoryError):

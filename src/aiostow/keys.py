@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .errors import InvalidKeyError
 
-__all__ = ["TEMP_PREFIX", "Prefix", "check_key", "check_name_start", "check_prefix", "is_key"]
+__all__ = [
+    "ANY_KEY",
+    "PORTABLE",
+    "TEMP_PREFIX",
+    "KeyRules",
+    "Prefix",
+    "check_key",
+    "check_name_start",
+    "check_prefix",
+    "is_key",
+]
 
 TEMP_PREFIX = ".aiostow-tmp-"
 """How the names of our own temporary files begin; no key may have such a segment."""
@@ -109,14 +120,59 @@ def check_name_start(start: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRules:
+    """What a storage takes for a key, the prefix of a listing, and the beginning of a name."""
+
+    key: Callable[[str], str]
+    prefix: Callable[[str], str]
+    name_start: Callable[[str], str]
+    is_key: Callable[[str], bool]
+
+
+def _any_name(name: str) -> str:
+    if not isinstance(name, str):
+        return check_key(name)
+    if not name:
+        raise InvalidKeyError("a key cannot be empty")
+    _check_unicode(name)
+    return name
+
+
+def _any_prefix(prefix: str) -> str:
+    if not isinstance(prefix, str):
+        return check_prefix(prefix)
+    _check_unicode(prefix)
+    return prefix if not prefix or prefix.endswith("/") else prefix + "/"
+
+
+def _any_start(start: str) -> str:
+    if not isinstance(start, str):
+        return check_name_start(start)
+    _check_unicode(start)
+    return start
+
+
+def _check_unicode(text: str) -> None:
+    if re.search("[\ud800-\udfff]", text):
+        raise InvalidKeyError("no service can have a lone surrogate in a name")
+
+
+PORTABLE = KeyRules(check_key, check_prefix, check_name_start, is_key)
+"""Names that every storage may have."""
+
+ANY_KEY = KeyRules(_any_name, _any_prefix, _any_start, lambda name: True)
+"""Names that a service has, whoever gave them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prefix:
     """The keys of a view: what it puts before its own keys, and takes off again."""
 
     text: str = ""
 
-    def at(self, prefix: str) -> Prefix:
+    def at(self, prefix: str, rules: KeyRules) -> Prefix:
         """Return the prefix of a view within this one."""
-        return Prefix(self.text + check_prefix(prefix))
+        return Prefix(self.text + rules.prefix(prefix))
 
     def join(self, key: str) -> str:
         """Return the driver's key of the view's `key`."""

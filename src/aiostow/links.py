@@ -40,6 +40,7 @@ __all__ = [
     "LinkSigner",
     "Secrets",
     "as_expiry",
+    "make_grant",
 ]
 
 MAX_TOKEN = 3500
@@ -211,6 +212,28 @@ def _seconds(expire: Any, now: float) -> float:
     return moment.astimezone(UTC).timestamp()
 
 
+def make_grant(
+    path: str, operation: ShareLinkOperation | str, expire: Expiry, now: float, **options: Any
+) -> InternalLinkTokenData:
+    """Return what a new link grants.
+
+    Args:
+        path: the key.
+        operation: what may be done.
+        expire: when the link ends, or after how long.
+        now: in seconds since the epoch.
+        options: the others of `InternalLinkTokenData`.
+    """
+    return InternalLinkTokenData(
+        path,
+        as_operation(operation),
+        expires=as_expiry(expire, now),
+        token_id=secrets.token_urlsafe(16),
+        issued=int(now),
+        **options,
+    )
+
+
 class KeyRing:
     """The keys that sign and verify: the first signs, all verify.
 
@@ -312,15 +335,7 @@ class LinkSigner:
             expire: when the link ends, or after how long.
             options: the others of `InternalLinkTokenData`.
         """
-        now = self._clock()
-        return InternalLinkTokenData(
-            path,
-            as_operation(operation),
-            expires=as_expiry(expire, now),
-            token_id=secrets.token_urlsafe(16),
-            issued=int(now),
-            **options,
-        )
+        return make_grant(path, operation, expire, self._clock(), **options)
 
     def sign(self, grant: InternalLinkTokenData) -> str:
         """Return the token of a grant.

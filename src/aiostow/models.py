@@ -296,6 +296,7 @@ class Capabilities:
 
     Attributes:
         create_only: mode ``"x"`` and `if_absent`.
+        create_only_limit: the size in bytes up to which; larger ones are refused. None for any.
         if_match: writes conditional on an etag.
         metadata: content headers and user metadata are kept.
         copy: copies without moving the bytes through this process.
@@ -307,6 +308,7 @@ class Capabilities:
     """
 
     create_only: Support = Support.unsupported
+    create_only_limit: int | None = None
     if_match: Support = Support.unsupported
     metadata: Support = Support.unsupported
     copy: Support = Support.native

@@ -22,7 +22,6 @@ from .errors import (
     InvalidTypeError,
 )
 from .files import Opening, Reader, UpdateFile, Writer, as_bytes
-from .keys import check_key, check_name_start, check_prefix
 from .links import Secrets
 from .models import FileMode, Folder, ListEntry, WriteKeywords, WriteOptions
 
@@ -44,6 +43,7 @@ class Storage(Objects):
         driver: the backend.
         name: for messages and profiles; links are bound to it.
         memory_budget: for the buffers of all transfers together, in bytes.
+        any_key: take any name that the service takes for a key; links excepted.
         linked_endpoint: where share links lead: a base URL, or a function that makes the URL from
             a token and the file name that a download suggests.
         secret_key: signs share links: a secret of at least 32 bytes, or several of which the first
@@ -60,6 +60,7 @@ class Storage(Objects):
         *,
         name: str,
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        any_key: bool = False,
         linked_endpoint: LinkedEndpoint | None = None,
         secret_key: Secrets | None = None,
     ) -> None:
@@ -67,6 +68,7 @@ class Storage(Objects):
             driver,
             name=name,
             memory_budget=memory_budget,
+            any_key=any_key,
             linked_endpoint=linked_endpoint,
             secret_key=secret_key,
         )
@@ -80,11 +82,12 @@ class Storage(Objects):
             InvalidKeyError: no key can begin so.
         """
         with self._context("at", None):
-            inner = self._prefix.at(prefix)
+            inner = self._prefix.at(prefix, self._rules)
         view = Storage.__new__(Storage)
         view.name = self.name
         view._shared = self._shared
         view._prefix = inner
+        view._rules = self._rules
         view._is_view = True
         view._closed = self.closed
         return view
@@ -225,10 +228,10 @@ class Storage(Objects):
         Raises:
             InvalidKeyError: at once, for a prefix that no key can have.
         """
-        context = self._context("list", prefix)
+        context, rules = self._context("list", prefix), self._rules
         with context:
-            below = self._prefix.join(check_prefix(prefix) + check_name_start(starting))
-            after = None if start_after is None else self._prefix.join(check_key(start_after))
+            below = self._prefix.join(rules.prefix(prefix) + rules.name_start(starting))
+            after = None if start_after is None else self._prefix.join(rules.key(start_after))
 
         def begin() -> ListingIterator[Any]:
             with context:
@@ -237,7 +240,7 @@ class Storage(Objects):
                 self._ready,
                 lambda driver: driver.scan(below, recursive=recursive, start_after=after),
             )
-            return ListingIterator(pages, self._prefix, context)
+            return ListingIterator(pages, self._prefix, rules, context)
 
         return Listing(begin)
 

@@ -170,7 +170,9 @@ class Http:
         """Close every connection."""
         await self._session.close()
 
-    async def call(self, request: Request, *, parse: Callable[[Reply], None] | None = None) -> Reply:
+    async def call(
+        self, request: Request, *, parse: Callable[[Reply], None] | None = None
+    ) -> Reply:
         """Return the answer with its whole body.
 
         Args:
@@ -203,6 +205,7 @@ class Http:
             async with self._turns:
                 return await self._begin(request)
 
+        body: Body
         body, _ = await self._tried(attempt)
         return body
 
@@ -362,7 +365,7 @@ class _Payload(aiohttp.Payload):
         super().__init__(buffers)
         self._buffers = buffers
         self._timeout = timeout
-        self._size = sum(map(len, buffers))
+        self._size: int = sum(map(len, buffers))
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("the body of a request is not text")
@@ -404,7 +407,9 @@ def _lost(exc: Exception) -> TransportError:
         return TransportError("no connection was made within the time for it", connected=False)
     if isinstance(exc, aiohttp.ClientConnectorError):
         what = exc.os_error.strerror or type(exc.os_error).__name__
-        return TransportError(f"{exc.host}:{exc.port} could not be reached: {what}", connected=False)
+        return TransportError(
+            f"{exc.host}:{exc.port} could not be reached: {what}", connected=False
+        )
     if isinstance(exc, TimeoutError):
         return TransportError("the service went silent", connected=True)
     return TransportError("the connection was lost", connected=True)

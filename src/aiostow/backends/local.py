@@ -99,6 +99,7 @@ class _Source:
 
     read_size = BLOCK
     read_depth = 2
+    adaptive = False
 
     def __init__(
         self, threads: Threads, entry: ListEntry, file: Descriptor | None, whole: bytes | None

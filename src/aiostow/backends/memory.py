@@ -63,6 +63,7 @@ class _Source:
     first_size = _BLOCK
     read_size = _BLOCK
     read_depth = 1
+    adaptive = False
 
     def __init__(self, found: _Object) -> None:
         self._data = found.data

@@ -305,6 +305,10 @@ class _Source:
         return self._source.read_size
 
     @property
+    def adaptive(self) -> bool:
+        return self._source.adaptive
+
+    @property
     def read_depth(self) -> int:
         return self._source.read_depth
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -109,8 +110,9 @@ class ListingTests(Suite):
 
     async def test_more_than_a_page(self, storage: Storage) -> None:
         keys = [f"k{i:05}" for i in range(1205)]
-        for key in keys:
-            await storage.write_bytes(key, b"")
+        for begin in range(0, len(keys), 20):
+            some = keys[begin : begin + 20]
+            await asyncio.gather(*(storage.write_bytes(key, b"") for key in some))
         found = [entry.name async for entry in storage.list()]
         assert sorted(found) == keys
         assert names(await storage.list(start_after="k01200")) == keys[1201:]

@@ -1,0 +1,561 @@
+"""The driver of `S3Storage`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from pendulum import DateTime, from_timestamp
+
+from ..driver import Buffer, Chunks, Limits, PresignedUrl
+from ..errors import (
+    AmbiguousWriteError,
+    InvalidArgumentError,
+    InvalidKeyError,
+    ObjectChangedError,
+    StorageError,
+    StorageIOError,
+    StorageNotFoundError,
+    UnsupportedOperationError,
+)
+from ..links import InternalLinkTokenData
+from ..models import ByteRange, Capabilities, Folder, ListEntry, Support, WriteOptions
+from ._loops import PerLoop
+from ._rest_source import RestSource, http_date
+from ._s3_checksums import Checksums, md5_hex
+from ._s3_config import MAX_KEY, MAX_PART, MAX_PARTS, MIN_PART, S3Config
+from ._s3_errors import to_storage_error
+from ._s3_links import presign_link
+from ._s3_plane import Answer, Plane
+from ._s3_rest import RestPlane
+from ._s3_sdk import Sdk
+from ._s3_sdk_plane import SdkPlane
+from ._s3_upload import S3Upload, check_commit
+from ._s3_xml import place
+from .http import ServiceError
+
+_COPY_LIMIT = 5 << 30  # bytes that one CopyObject copies
+_COPY_PART = 512 << 20
+_COPIES_AT_ONCE = 8
+_DEPTH = 8
+_META = "x-amz-meta-"
+_PRINTABLE = frozenset(map(chr, range(32, 127)))
+
+
+class S3Client:
+    """What a driver has on one event loop.
+
+    Attributes:
+        sdk: sessions, credentials, endpoint, rare verbs.
+        plane: the frequent verbs.
+    """
+
+    def __init__(self, config: S3Config, sdk: Sdk) -> None:
+        self._config = config
+        self.sdk = sdk
+        self.bucket_seen = False
+        common = {"x-amz-request-payer": "requester"} if config.request_payer else {}
+        self.plane: Plane
+        if config.data_plane == "sdk" or config.customer_key is not None or not sdk.endpoint.plain:
+            self.plane = SdkPlane(sdk, config.bucket, common, config.customer_key)
+        else:
+            self.plane = RestPlane(sdk, common, self._redirect)
+
+    async def _redirect(self, region: str) -> Sdk:
+        sdk = await Sdk.open(self._config, region)
+        old, self.sdk = self.sdk, sdk
+        await old.aclose()
+        return sdk
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.plane.aclose()
+        await self.sdk.aclose()
+
+
+class S3Driver:
+    """One bucket. `client` is the SDK's own, for whatever this library does not offer."""
+
+    def __init__(self, config: S3Config) -> None:
+        self.config = config
+        self._clients: PerLoop[S3Client] = PerLoop(self._make_client)
+        self._uploads: set[str] = set()  # ids of those under way here
+        self._aws = config.endpoint_url is None  # until the SDK knows better
+
+    def __reduce__(self) -> Any:
+        return S3Driver, (self.config,)
+
+    async def _make_client(self) -> S3Client:
+        sdk = await Sdk.open(self.config)
+        self._aws = sdk.endpoint.aws  # a profile may name another endpoint
+        return S3Client(self.config, sdk)
+
+    async def connect(self) -> None:
+        await self._clients.connect()
+
+    async def aclose(self) -> None:
+        await self._clients.aclose()
+
+    @property
+    def client(self) -> Any:
+        """The SDK's client, once the storage was used on the running event loop."""
+        return self.sdk.client
+
+    @property
+    def sdk(self) -> Sdk:
+        """Sessions, credentials and endpoint, once the storage was used on the running loop."""
+        return self._clients.current().sdk
+
+    @property
+    def _plane(self) -> Plane:
+        return self._clients.current().plane
+
+    @property
+    def identity(self) -> str:
+        where = self.config.endpoint_url or "aws"
+        return f"s3:{where.rstrip('/')}/{self.config.bucket}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        complete = self.conditional_complete
+        return Capabilities(
+            create_only=Support.native,
+            create_only_limit=None if complete else self.config.part_size,
+            if_match=Support.native if self.conditional_writes else Support.unsupported,
+            metadata=Support.native,
+            links=Support.native,
+            ordered=not self.config.bucket.endswith("--x-s3"),
+        )
+
+    @property
+    def conditional_writes(self) -> bool:
+        """Whether the service honours If-Match on a write."""
+        told = self.config.conditional_writes
+        return self._aws if told is None else told
+
+    @property
+    def conditional_complete(self) -> bool:
+        """Whether the service honours conditions on the end of an upload in parts."""
+        told = self.config.conditional_complete
+        return self._aws if told is None else told
+
+    @property
+    def checksums(self) -> Checksums | None:
+        """How bytes are checked; by default on AWS, where all of it is known to work."""
+        kind = self.config.checksum
+        if kind == "auto":
+            kind = "crc32" if self._aws else None
+        return None if kind is None else Checksums.of(kind)
+
+    @property
+    def write_limits(self) -> Limits:
+        return Limits(
+            preferred=self.config.part_size,
+            min_size=MIN_PART,
+            max_size=MAX_PART,
+            max_count=MAX_PARTS,
+            depth=_DEPTH,
+        )
+
+    # -- what is there --------------------------------------------------------------------------
+
+    async def stat(self, key: str) -> ListEntry:
+        _check_length(key)
+        client = self._clients.current()
+        try:
+            answer = await client.plane.head(key, {})
+        except ServiceError as exc:
+            await self._check_bucket(client, exc)
+            raise
+        client.bucket_seen = True
+        return _entry(key, answer.headers)
+
+    @staticmethod
+    async def _check_bucket(client: S3Client, exc: ServiceError) -> None:
+        """Tell a missing bucket from a missing object, which the answer to HEAD does not."""
+        if exc.status != 404 or client.bucket_seen:
+            return
+        if not await client.sdk.bucket_exists():
+            raise StorageNotFoundError(
+                "there is no such bucket: create it, or correct its name, the region or the "
+                "endpoint"
+            ) from exc
+        client.bucket_seen = True
+
+    def scan(self, prefix: str, *, recursive: bool, start_after: str | None) -> S3Pages:
+        return S3Pages(self._plane, prefix, "" if recursive else "/", start_after)
+
+    async def delete(self, keys: Sequence[str]) -> Mapping[str, BaseException]:
+        for key in keys:
+            _check_length(key)
+        if len(keys) == 1:
+            try:
+                await self._plane.delete(keys[0])
+            except ServiceError as exc:
+                if exc.status != 404 or exc.code == "NoSuchBucket":
+                    return {keys[0]: exc}
+            return {}
+        failures = await self._plane.delete_many(keys)
+        return {
+            key: ServiceError(200, code, message, {})
+            for key, (code, message) in failures.items()
+            if code != "NoSuchKey"
+        }
+
+    # -- reading --------------------------------------------------------------------------------
+
+    async def open_read(self, key: str, *, if_match: str | None) -> RestSource:
+        _check_length(key)
+        client, checksums = self._clients.current(), self.checksums
+        headers = {} if if_match is None else {"if-match": f'"{if_match}"'}
+        if checksums is not None:
+            headers["x-amz-checksum-mode"] = "ENABLED"
+        try:
+            got = await client.plane.get(key, None, headers)
+        except ServiceError as exc:
+            if exc.status == 412:
+                raise ObjectChangedError(f"the object is not the version {if_match!r}") from exc
+            raise
+        client.bucket_seen = True
+        entry = _entry(key, got.headers)
+        body = got.body
+        if checksums is not None:
+            body = checksums.watch(body, got.headers, entry.size)
+
+        async def fetch(offset: int, length: int) -> Chunks:
+            return await self._fetch(entry, offset, length)
+
+        return RestSource(entry, body, fetch)
+
+    async def _fetch(self, entry: ListEntry, offset: int, length: int) -> Chunks:
+        length = min(length, entry.size - offset)
+        if length <= 0:
+            return _Nothing()
+        headers = {} if entry.etag is None else {"if-match": f'"{entry.etag}"'}
+        try:
+            got = await self._plane.get(entry.name, ByteRange(offset, length), headers)
+        except ServiceError as exc:
+            if exc.status in (404, 412, 416):
+                raise ObjectChangedError("the object was replaced while it was read") from exc
+            raise
+        try:
+            if entry.etag != _etag(got.headers):
+                raise ObjectChangedError("the object was replaced while it was read")
+            begins = got.headers.get("content-range", "bytes 0-").startswith(f"bytes {offset}-")
+            if not begins:
+                raise StorageIOError("the service answered with another range than the asked one")
+        except BaseException:
+            got.body.close()
+            raise
+        return got.body.limit(length)
+
+    # -- writing --------------------------------------------------------------------------------
+
+    async def write(self, key: str, buffers: Sequence[Buffer], options: WriteOptions) -> ListEntry:
+        headers = self._write_headers(key, options)
+        self._set_conditions(headers, options)
+        checksums = self.checksums
+        if checksums is not None:
+            headers[checksums.header] = checksums.value(buffers)
+        size = sum(map(len, buffers))
+        try:
+            answer = await self._plane.put(key, buffers, headers)
+        except ServiceError as exc:
+            return await self._after_failed_put(key, buffers, size, options, exc)
+        return written(key, size, answer, options)
+
+    def _set_conditions(self, headers: dict[str, str], options: WriteOptions) -> None:
+        if options.if_absent:
+            headers["if-none-match"] = "*"
+        if options.if_match is not None:
+            if not self.conditional_writes:
+                raise UnsupportedOperationError(
+                    "if_match on a write is for services that honour it: say so with "
+                    "conditional_writes=True"
+                )
+            headers["if-match"] = f'"{options.if_match}"'
+
+    async def _after_failed_put(
+        self,
+        key: str,
+        buffers: Sequence[Buffer],
+        size: int,
+        options: WriteOptions,
+        exc: ServiceError,
+    ) -> ListEntry:
+        """Find out what became of a write that was refused, perhaps by its own earlier try."""
+        if exc.status == 412 and exc.unsure:
+            entry = await self._stat_or_none(key)
+            if entry is not None and entry.size == size:
+                if entry.etag == md5_hex(buffers):
+                    return entry
+                if entry.etag is not None and len(entry.etag) != 32:
+                    raise AmbiguousWriteError(
+                        "an earlier try may have written it: its etag does not tell"
+                    ) from exc
+        check_commit(exc, options)
+        raise exc
+
+    async def _stat_or_none(self, key: str) -> ListEntry | None:
+        try:
+            return await self.stat(key)
+        except ServiceError as exc:
+            if exc.status == 404:
+                return None
+            raise
+
+    async def begin(self, key: str, options: WriteOptions, *, size_hint: int | None) -> S3Upload:
+        return await self._begin(key, options, self.checksums)
+
+    async def _begin(
+        self, key: str, options: WriteOptions, checksums: Checksums | None
+    ) -> S3Upload:
+        conditions: dict[str, str] = {}
+        self._set_conditions(conditions, options)
+        if conditions and not self.conditional_complete:
+            raise UnsupportedOperationError(
+                f"an object of over {self.config.part_size} bytes goes up in parts, and this "
+                "service is not known to honour if_absent or if_match at their end: raise "
+                "part_size, or say that it does with conditional_complete=True"
+            )
+        upload_id = await self.create_upload(key, options, checksums)
+        self._uploads.add(upload_id)
+        return S3Upload(
+            self._plane, self._uploads, key, upload_id, self.write_limits, options, conditions,
+            checksums, self._stat_or_none,
+        )  # fmt: skip
+
+    async def create_upload(
+        self, key: str, options: WriteOptions, checksums: Checksums | None = None
+    ) -> str:
+        """Begin an upload in parts and return its id."""
+        headers = self._write_headers(key, options)
+        if checksums is not None:
+            headers |= checksums.begin
+        return await self._plane.create(key, headers)
+
+    def _write_headers(self, key: str, options: WriteOptions) -> dict[str, str]:
+        _check_length(key)
+        told = {
+            "content-type": options.content_type,
+            "content-encoding": options.content_encoding,
+            "cache-control": options.cache_control,
+        }
+        headers = {name: value for name, value in told.items() if value is not None}
+        headers |= self.config.write_headers()
+        for name, value in (options.metadata or {}).items():
+            headers[_META + name.lower()] = value
+        for name, value in headers.items():
+            if not _PRINTABLE.issuperset(name + value) or value != value.strip():
+                raise InvalidArgumentError(
+                    f"{name.removeprefix(_META)}={value!r} cannot be kept by S3: it has printable "
+                    "ASCII, without spaces at its ends"
+                )
+        return headers
+
+    async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
+        _check_length(dst)
+        source = await self.stat(src)
+        given, options = options, options.over(source)
+        if options.if_absent or options.if_match is not None:
+            if source.size <= self.config.part_size:
+                return await self._copy_through(source, dst, options)
+            return await self._copy_parts(source, dst, options)
+        if source.size > _COPY_LIMIT:
+            return await self._copy_parts(source, dst, options)
+        # What the source has beside what we know of, such as a language, is kept if it can be.
+        same = given == WriteOptions()
+        headers = self._write_headers(dst, WriteOptions() if same else options)
+        headers["x-amz-metadata-directive"] = "COPY" if same else "REPLACE"
+        sdk = self.sdk
+        try:
+            answer = await sdk.copy_object(dst, src, source.etag or "", headers)
+        except ServiceError as exc:
+            if exc.status == 412:
+                raise ObjectChangedError("the source was replaced while it was copied") from exc
+            raise
+        result = answer["CopyObjectResult"]
+        return replace(
+            _with_options(source, options), name=dst,
+            etag=str(result["ETag"]).strip('"'), last_modified=_moment(result["LastModified"]),
+        )  # fmt: skip
+
+    async def _copy_through(self, source: ListEntry, dst: str, options: WriteOptions) -> ListEntry:
+        """Copy by way of this process: the one way to a condition that every service honours."""
+        opened = await self.open_read(source.name, if_match=source.etag)
+        try:
+            chunks = await opened.stream(0, source.size)
+            buffers = [chunk async for chunk in chunks]
+        finally:
+            opened.close()
+        return await self.write(dst, buffers, options)
+
+    async def _copy_parts(
+        self, source: ListEntry, dst: str, options: WriteOptions, part: int = _COPY_PART
+    ) -> ListEntry:
+        upload = await self._begin(dst, options, None)
+        sdk = self.sdk
+        turns = asyncio.Semaphore(_COPIES_AT_ONCE)
+
+        async def one(number: int, begin: int) -> None:
+            async with turns:
+                end = min(begin + part, source.size)
+                etag = await sdk.copy_part(
+                    dst, upload.upload_id, number + 1, source.name, source.etag or "", begin, end
+                )  # fmt: skip
+                upload.staged(number, end - begin, etag)
+
+        tasks = [
+            asyncio.ensure_future(one(number, begin))
+            for number, begin in enumerate(range(0, source.size, part))
+        ]
+        try:
+            await asyncio.gather(*tasks)
+            return await upload.commit()
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await upload.abort()
+            raise
+
+    # -- what else S3 can -----------------------------------------------------------------------
+
+    async def sweep(self, prefix: str, older_than: timedelta) -> int:
+        swept = 0
+        before = time.time() - older_than.total_seconds()
+        async for key, upload_id, begun in self.sdk.uploads(prefix):
+            if upload_id in self._uploads or begun.timestamp() >= before:
+                continue
+            await self._plane.abort(key, upload_id)
+            swept += 1
+        return swept
+
+    async def presign(self, key: str, grant: InternalLinkTokenData, now: float) -> PresignedUrl:
+        _check_length(key)
+        return await presign_link(self.sdk, self.config, key, grant, now)
+
+    def map_error(self, exc: BaseException) -> StorageError | None:
+        return to_storage_error(exc)
+
+
+class S3Pages:
+    """A listing; the next page is asked for while the last one is used."""
+
+    def __init__(self, plane: Plane, prefix: str, delimiter: str, start_after: str | None) -> None:
+        self._plane = plane
+        self._prefix = prefix
+        self._delimiter = delimiter
+        self._start_after = start_after
+        self._after = None if start_after is None else start_after.encode()
+        self._token: str | None = None
+        self._coming: asyncio.Task[Any] | None = None
+        self._ended = False
+
+    async def next_page(self) -> Sequence[ListEntry | Folder] | None:
+        if self._ended:
+            return None
+        coming = self._coming or self._ask()
+        try:
+            page = await asyncio.shield(coming)
+        except asyncio.CancelledError:
+            self._coming = None if coming.done() else coming
+            raise
+        except BaseException:
+            self._coming = None
+            raise
+        self._token, self._coming = page.token, None
+        if page.token is None:
+            self._ended = True
+        else:
+            self._coming = self._ask()
+        items: Sequence[ListEntry | Folder] = page.items
+        if self._after is not None:
+            items = [item for item in items if place(item) > self._after]
+        return items
+
+    def _ask(self) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(
+            self._plane.list(self._prefix, self._delimiter, self._start_after, self._token)
+        )
+        task.add_done_callback(_seen)
+        return task
+
+    async def aclose(self) -> None:
+        self._ended = True
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            coming.cancel()
+            await asyncio.wait([coming])
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # told when its page is asked for, or nobody's
+
+
+class _Nothing:
+    """The bytes of an empty range."""
+
+    def __aiter__(self) -> _Nothing:
+        return self
+
+    async def __anext__(self) -> Buffer:
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        return None
+
+
+def _check_length(key: str) -> None:
+    if len(key) > MAX_KEY // 4 and len(key.encode()) > MAX_KEY:
+        raise InvalidKeyError(f"the key is too long for S3: {MAX_KEY} bytes at most")
+
+
+def _etag(headers: Mapping[str, str]) -> str | None:
+    return headers.get("etag", "").strip('"') or None
+
+
+def _entry(key: str, headers: Mapping[str, str]) -> ListEntry:
+    return ListEntry(
+        name=key,
+        last_modified=http_date(headers["last-modified"]),
+        size=int(headers["content-length"]),
+        etag=_etag(headers),
+        content_type=headers.get("content-type"),
+        content_encoding=headers.get("content-encoding"),
+        cache_control=headers.get("cache-control"),
+        metadata={
+            name[len(_META) :].lower(): value
+            for name, value in headers.items()
+            if name[: len(_META)].lower() == _META
+        },
+    )
+
+
+def written(key: str, size: int, answer: Answer, options: WriteOptions) -> ListEntry:
+    """Return what is known of an object that was just written; its time is the answer's."""
+    date = answer.headers.get("date")
+    entry = ListEntry(
+        key, from_timestamp(time.time()) if date is None else http_date(date), size,
+        _etag(answer.headers),
+    )  # fmt: skip
+    return _with_options(entry, options)
+
+
+def _with_options(entry: ListEntry, options: WriteOptions) -> ListEntry:
+    return replace(
+        entry,
+        content_type=options.content_type,
+        content_encoding=options.content_encoding,
+        cache_control=options.cache_control,
+        metadata=None if options.metadata is None else dict(options.metadata),
+    )
+
+
+def _moment(when: Any) -> DateTime:
+    return from_timestamp(when.timestamp())

@@ -1,0 +1,202 @@
+"""The frequent verbs of S3, signed by ourselves, over one pool of connections."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from ..driver import Buffer
+from ..models import ByteRange
+from ._s3_checksums import md5_text
+from ._s3_errors import region_of
+from ._s3_plane import Answer, Got
+from ._s3_sdk import Endpoint, Sdk
+from ._s3_xml import (
+    ListPage,
+    Part,
+    as_error,
+    complete_body,
+    delete_body,
+    fields_of,
+    parse_failures,
+    parse_list,
+)
+from ._sigv4 import EMPTY, UNSIGNED, Signer, encode_path, encode_query
+from .http import Body, Http, Reply, Request, ServiceError
+
+_UNSAFE_IN_XML = frozenset(map(chr, range(32)))
+
+
+class RestPlane:
+    """See `Plane`.
+
+    Args:
+        sdk: knows the endpoint and who signs.
+        common: headers of every request.
+        redirect: returns the SDK's client of another region.
+    """
+
+    def __init__(
+        self,
+        sdk: Sdk,
+        common: Mapping[str, str],
+        redirect: Callable[[str], Awaitable[Sdk]],
+    ) -> None:
+        self._common = dict(common)
+        self._redirect = redirect
+        self._moving = asyncio.Lock()
+        self._settle(sdk)
+
+    def _settle(self, sdk: Sdk) -> None:
+        self._sdk = sdk
+        self._endpoint: Endpoint = sdk.endpoint
+        self._signer = Signer(sdk.endpoint.host, sdk.endpoint.region, sdk.endpoint.service)
+        self._http = Http(sdk.endpoint.origin, sdk.http_options(), self._authorize, _failure)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _authorize(self, request: Request) -> Mapping[str, str]:
+        headers = {**self._common, **request.headers}
+        credentials = await self._sdk.credentials()
+        if credentials is None:
+            return headers
+        signed = self._signer.headers(
+            request.method, request.path, request.query, headers, credentials, time.time(),
+            UNSIGNED if request.body else EMPTY,
+        )  # fmt: skip
+        return headers | signed
+
+    def _request(
+        self,
+        method: str,
+        key: str,
+        headers: Mapping[str, str],
+        query: Sequence[tuple[str, str]] = (),
+        body: Sequence[Buffer] = (),
+    ) -> Request:
+        # A bucket's own path is without the slash that separates a key.
+        path = self._endpoint.base + encode_path(key)
+        return Request(method, path, encode_query(query) if query else "", headers, body)
+
+    async def _call(
+        self,
+        method: str,
+        key: str,
+        headers: Mapping[str, str],
+        query: Sequence[tuple[str, str]] = (),
+        body: Sequence[Buffer] = (),
+        parse: Callable[[Reply], None] | None = None,
+    ) -> Reply:
+        http = self._http
+        try:
+            return await http.call(self._request(method, key, headers, query, body), parse=parse)
+        except ServiceError as exc:
+            await self._follow(exc, http)
+        return await self._http.call(self._request(method, key, headers, query, body), parse=parse)
+
+    async def _open(self, key: str, headers: Mapping[str, str]) -> Body:
+        http = self._http
+        try:
+            return await http.open(self._request("GET", key, headers))
+        except ServiceError as exc:
+            await self._follow(exc, http)
+        return await self._http.open(self._request("GET", key, headers))
+
+    async def _follow(self, error: ServiceError, http: Http) -> None:
+        """Go where the bucket is, if the error tells; otherwise raise it."""
+        region = region_of(error)
+        if region is None or (region == self._sdk.endpoint.region and http is self._http):
+            raise error
+        async with self._moving:
+            if http is self._http:
+                self._settle(await self._redirect(region))
+                await http.aclose()
+
+    # -- the verbs ------------------------------------------------------------------------------
+
+    async def get(self, key: str, span: ByteRange | None, headers: Mapping[str, str]) -> Got:
+        if span is not None:
+            headers = {**headers, "range": f"bytes={span.offset}-{span.end - 1}"}
+        body = await self._open(key, headers)
+        return Got(body.status, body.headers, body)
+
+    async def head(self, key: str, headers: Mapping[str, str]) -> Answer:
+        return _answer(await self._call("HEAD", key, headers))
+
+    async def put(self, key: str, buffers: Sequence[Buffer], headers: Mapping[str, str]) -> Answer:
+        return _answer(await self._call("PUT", key, headers, body=buffers))
+
+    async def create(self, key: str, headers: Mapping[str, str]) -> str:
+        reply = await self._call("POST", key, headers, [("uploads", "")])
+        _, fields = fields_of(reply.body)
+        return fields["UploadId"]
+
+    async def part(
+        self, key: str, upload_id: str, number: int, buffers: Sequence[Buffer],
+        headers: Mapping[str, str],
+    ) -> Answer:  # fmt: skip
+        query = [("partNumber", str(number)), ("uploadId", upload_id)]
+        return _answer(await self._call("PUT", key, headers, query, buffers))
+
+    async def complete(
+        self, key: str, upload_id: str, parts: Sequence[Part], headers: Mapping[str, str]
+    ) -> Answer:
+        body = [complete_body(parts)]
+        # No content type: Swift would take it for the object's.
+        reply = await self._call("POST", key, headers, [("uploadId", upload_id)], body, _complain)
+        _, fields = fields_of(reply.body)
+        return Answer({**reply.headers, "etag": fields.get("ETag", "")}, reply.unsure)
+
+    async def abort(self, key: str, upload_id: str) -> None:
+        await self._call("DELETE", key, {}, [("uploadId", upload_id)])
+
+    async def delete(self, key: str) -> None:
+        await self._call("DELETE", key, {})
+
+    async def delete_many(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        failures: dict[str, tuple[str, str]] = {}
+        sayable = [key for key in keys if _UNSAFE_IN_XML.isdisjoint(key)]
+        if sayable:
+            body = [delete_body(sayable)]
+            headers = {"content-md5": md5_text(body), "content-type": "application/xml"}
+            reply = await self._call("POST", "", headers, [("delete", "")], body, _complain)
+            failures = parse_failures(reply.body)
+        for key in keys:
+            if not _UNSAFE_IN_XML.isdisjoint(key):  # one at a time: XML has no such characters
+                await self.delete(key)
+        return failures
+
+    async def list(
+        self, prefix: str, delimiter: str, start_after: str | None, token: str | None
+    ) -> ListPage:
+        query = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix)]
+        if delimiter:
+            query.append(("delimiter", delimiter))
+        if token is not None:
+            query.append(("continuation-token", token))
+        elif start_after is not None:
+            query.append(("start-after", start_after))
+        reply = await self._call("GET", "", {}, query)
+        return parse_list(reply.body)
+
+
+def _answer(reply: Reply) -> Answer:
+    return Answer(reply.headers, reply.unsure)
+
+
+def _failure(reply: Reply) -> ServiceError:
+    code, message, fields = as_error(reply.body)
+    headers = reply.headers
+    if "Region" in fields and "x-amz-bucket-region" not in headers:
+        headers = {**headers, "x-amz-bucket-region": fields["Region"]}
+    return ServiceError(reply.status, code, message, headers)
+
+
+def _complain(reply: Reply) -> None:
+    """Raise the error that an answer of success may still hold."""
+    code, message, _ = as_error(reply.body)
+    if code:
+        raise ServiceError(reply.status, code, message, reply.headers)

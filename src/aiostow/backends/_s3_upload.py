@@ -1,0 +1,162 @@
+"""An object that goes up to S3 in parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from pendulum import from_timestamp
+
+from ..driver import Buffer, Limits
+from ..errors import (
+    AmbiguousWriteError,
+    FileExistsInStorageError,
+    WriteConflictError,
+)
+from ..models import ListEntry, WriteOptions
+from ._rest_source import http_date
+from ._s3_checksums import Checksums, parts_etag
+from ._s3_plane import Answer, Plane
+from ._s3_xml import Part
+from .http import ServiceError
+
+_ABORTS = 3
+
+
+class S3Upload:
+    """See `Upload`.
+
+    Args:
+        plane: the frequent verbs.
+        living: ids of the uploads under way in this process.
+        key: of the object.
+        upload_id: of this upload.
+        limits: of its parts.
+        options: of the write.
+        conditions: headers that its end is bound to.
+        checksums: of the parts.
+        stat: returns what the key holds, None for nothing.
+    """
+
+    def __init__(
+        self,
+        plane: Plane,
+        living: set[str],
+        key: str,
+        upload_id: str,
+        limits: Limits,
+        options: WriteOptions,
+        conditions: Mapping[str, str],
+        checksums: Checksums | None,
+        stat: Callable[[str], Awaitable[ListEntry | None]],
+    ) -> None:
+        self._plane = plane
+        self._living = living
+        self._key = key
+        self._options = options
+        self._conditions = conditions
+        self._checksums = checksums
+        self._stat = stat
+        self._parts: dict[int, Part] = {}
+        self._size = 0
+        self._begun = 0  # parts that were sent, perhaps in vain
+        self._ended = False
+        self.upload_id = upload_id
+        self.limits = limits
+
+    async def stage(self, index: int, offset: int, buffers: Sequence[Buffer]) -> None:
+        headers: dict[str, str] = {}
+        checksum: tuple[str, str] | None = None
+        if self._checksums is not None:
+            value = headers[self._checksums.header] = self._checksums.value(buffers)
+            if self._checksums.element is not None:
+                checksum = (self._checksums.element, value)
+        self._begun += 1
+        answer = await self._plane.part(self._key, self.upload_id, index + 1, buffers, headers)
+        etag = answer.headers["etag"].strip('"')
+        self.staged(index, sum(map(len, buffers)), etag, checksum)
+
+    def staged(
+        self, index: int, size: int, etag: str, checksum: tuple[str, str] | None = None
+    ) -> None:
+        """Note a part that the service has."""
+        self._parts[index] = Part(index + 1, etag, checksum)
+        self._size += size
+
+    async def commit(self) -> ListEntry:
+        parts = [self._parts[index] for index in sorted(self._parts)]
+        try:
+            answer = await self._plane.complete(self._key, self.upload_id, parts, self._conditions)
+        except ServiceError as exc:
+            entry = await self._after_failed_complete(parts, exc)
+        else:
+            entry = await self._entry(answer)
+        self._end()
+        return entry
+
+    async def _entry(self, answer: Answer) -> ListEntry:
+        etag = answer.headers.get("etag", "").strip('"')
+        date = answer.headers.get("date")
+        if not etag or date is None:  # some services keep it to themselves
+            found = await self._stat(self._key)
+            if found is not None:
+                return found
+        options = self._options
+        return ListEntry(
+            self._key,
+            from_timestamp(time.time()) if date is None else http_date(date),
+            self._size,
+            etag or None,
+            options.content_type,
+            options.content_encoding,
+            options.cache_control,
+            None if options.metadata is None else dict(options.metadata),
+        )
+
+    async def _after_failed_complete(self, parts: Sequence[Part], exc: ServiceError) -> ListEntry:
+        """Find out what became of a commit that was refused, perhaps after its own earlier try."""
+        if exc.unsure and (exc.code == "NoSuchUpload" or exc.status in (404, 412)):
+            expected = parts_etag([part.etag for part in parts])
+            found = await self._stat(self._key)
+            if found is not None and found.size == self._size:
+                if found.etag == expected:
+                    return found
+                if expected is None or found.etag is None:
+                    raise AmbiguousWriteError(
+                        "an earlier try may have written it: its etag does not tell"
+                    ) from exc
+        check_commit(exc, self._options)
+        raise exc
+
+    async def abort(self) -> None:
+        """Discard the parts, also those that the service is still taking in."""
+        if self._ended:
+            return
+        late = self._begun != len(self._parts)
+        for _ in range(_ABORTS if late else 1):
+            try:
+                await self._plane.abort(self._key, self.upload_id)
+            except ServiceError as exc:
+                if exc.status != 404:
+                    raise
+                break
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._living.discard(self.upload_id)
+
+
+def check_commit(exc: ServiceError, options: WriteOptions) -> None:
+    """Raise what a refused commit means, if it means more than its code says."""
+    if exc.status == 412:
+        if options.if_absent:
+            raise FileExistsInStorageError("the key exists, and the write was create-only") from exc
+        raise WriteConflictError(f"the object is not the version {options.if_match!r}") from exc
+    if exc.status == 404 and options.if_match is not None and exc.code != "NoSuchBucket":
+        raise WriteConflictError(f"the object is not the version {options.if_match!r}") from exc
+    if exc.unsure and (exc.status >= 500 or exc.code == "InternalError"):
+        raise AmbiguousWriteError(
+            "the service failed without telling whether it was done: the object is wholly as it "
+            "was, or wholly as it was to become"
+        ) from exc
