@@ -35,6 +35,8 @@ class Case:
         unit: such as MiB or files.
         runs: what each contender does; the first is ours.
         targets: what was promised.
+        rounds: how many runs of each.
+        between: called after each run, for what must not run into the next.
     """
 
     title: str
@@ -42,6 +44,8 @@ class Case:
     unit: str
     runs: dict[str, Callable[[], Awaitable[object]]]
     targets: tuple[Target, ...] = ()
+    rounds: int = ROUNDS
+    between: Callable[[], object] = lambda: None
 
 
 def workplace() -> tempfile.TemporaryDirectory[str]:
@@ -69,25 +73,30 @@ def about(*packages: str) -> str:
 async def measure(case: Case) -> None:
     """Run a case and print its rows, as Markdown."""
     times: dict[str, list[float]] = {name: [] for name in case.runs}
+    busy: dict[str, list[float]] = {name: [] for name in case.runs}
     for run in case.runs.values():
         await run()  # once for the caches of the system and of each contender
-    for _ in range(ROUNDS):
+        case.between()
+    for _ in range(case.rounds):
         order = list(case.runs)
         random.shuffle(order)
         for name in order:
-            begin = time.perf_counter()
+            begin, worked = time.perf_counter(), time.process_time()
             await case.runs[name]()
             times[name].append(time.perf_counter() - begin)
+            busy[name].append(time.process_time() - worked)
             await asyncio.sleep(0)
+            case.between()
     medians = {name: statistics.median(values) for name, values in times.items()}
     ours = next(iter(medians.values()))
     targets = {target.peer: target.ratio for target in case.targets}
     print(f"\n{case.title}\n")
-    print(f"| | {case.unit}/s | ours is | target | |")
-    print("|---|---|---|---|---|")
+    print(f"| | {case.unit}/s | own CPU, µs/{case.unit} | ours is | target | |")
+    print("|---|---|---|---|---|---|")
     for name, median in medians.items():
         ratio = median / ours
-        row = f"| {name} | {case.amount / median:,.0f} | "
+        cpu = statistics.median(busy[name]) / case.amount * 1e6
+        row = f"| {name} | {case.amount / median:,.0f} | {cpu:,.0f} | "
         if median is not ours:
             row += f"{ratio:.2f}x"
         if name in targets:

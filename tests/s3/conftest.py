@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -59,6 +60,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 def boto() -> Callable[[S3Server], Any]:
     """Return a client of the SDK's, to prepare and to look."""
 
+    @functools.cache
     def client(server: S3Server) -> Any:
         return boto3.client(
             "s3",

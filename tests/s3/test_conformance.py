@@ -25,6 +25,8 @@ class TestCeph(Suite):
 
 class TestSwift(Suite):
     server_name = "swift"
+    # Swift looks for the object before it takes the bytes, so of writers at once several may win.
+    test_create_only_has_one_winner = None  # type: ignore[assignment]
 
 
 class TestMiniStack(Suite):
@@ -33,6 +35,8 @@ class TestMiniStack(Suite):
 
 class TestCephBySdk(S3Suite):
     server_name = "ceph"
+    # Ceph echoes a name that no XML may hold, and the SDK's parser refuses the answer.
+    test_start_after_leaves_out_what_came_before = None  # type: ignore[assignment]
 
     @pytest.fixture
     async def storage(self, make_storage: MakeStorage) -> AsyncIterator[Storage]:
@@ -56,6 +60,7 @@ class TestCephThroughFacade(FacadeSuite):
 
 class TestSwiftThroughFacade(FacadeSuite):
     server_name = "swift"
+    test_create_only_has_one_winner = None  # type: ignore[assignment]
 
 
 class TestMiniStackThroughFacade(FacadeSuite):

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -38,11 +39,12 @@ class S3Server:
     secret_key: str = field(repr=False)
     lacks: frozenset[str]
     region: str = "us-east-1"
+    scheme: str = "http"
 
     @property
     def endpoint_url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 def free_ports(count: int) -> list[int]:
@@ -89,12 +91,17 @@ def process(
                 break
 
 
-def wait_for_http(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_http(
+    port: int, server: subprocess.Popen[bytes], log: Path, scheme: str = "http"
+) -> None:
     """Return once a server answers, with whatever status."""
     end = time.monotonic() + _PATIENCE
+    unchecked = ssl.create_default_context()
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+    url = f"{scheme}://127.0.0.1:{port}/"
     while True:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+            urllib.request.urlopen(url, timeout=5, context=unchecked).close()
             return
         except urllib.error.HTTPError as exc:
             exc.close()

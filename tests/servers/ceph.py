@@ -55,6 +55,7 @@ rgw gc obj min wait = 5
 rgw gc processor period = 10
 rgw gc processor max time = 10
 rgw thread pool size = 64
+rgw crypt require ssl = false
 """
 
 

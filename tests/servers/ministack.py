@@ -10,11 +10,12 @@ from ._process import S3Server, free_ports, need, process, wait_for_http
 
 
 @contextlib.contextmanager
-def ministack(folder: Path) -> Iterator[S3Server]:
+def ministack(folder: Path, tls: tuple[Path, Path] | None = None) -> Iterator[S3Server]:
     """Run MiniStack within the block.
 
     Args:
         folder: an empty one, for all its files.
+        tls: certificate and key, for https.
 
     Raises:
         Missing: it is not installed.
@@ -26,6 +27,10 @@ def ministack(folder: Path) -> Iterator[S3Server]:
         "AUTH": "true", "SERVICES": "s3,sts", "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "TMPDIR": str(folder),
     }  # fmt: skip
+    if tls is not None:
+        certificate, key = map(str, tls)
+        env |= {"USE_SSL": "1", "MINISTACK_SSL_CERT": certificate, "MINISTACK_SSL_KEY": key}
+    scheme = "http" if tls is None else "https"
     with process([program], folder / "ministack.log", env) as started:
-        wait_for_http(port, started, folder / "ministack.log")
-        yield S3Server("ministack", port, "test", "test", frozenset({"multipart_limits"}))
+        wait_for_http(port, started, folder / "ministack.log", scheme)
+        yield S3Server("ministack", port, "test", "test", frozenset(), scheme=scheme)

@@ -23,12 +23,14 @@ class Failure:
         connected: whether there was a connection.
         unsure: whether the request may have been carried out all the same.
         retry_after: seconds that the service asks to wait.
+        at_once: whether the first further try need not wait.
     """
 
     transient: bool
     connected: bool
     unsure: bool
     retry_after: float = 0.0
+    at_once: bool = False
 
 
 class RetryBudget:
@@ -86,9 +88,8 @@ class Retry:
             deadline, most = min(deadline, self.connect_deadline), _CONNECTS
         if not failure.transient or self.tries >= most:
             return None
-        # At once the first time that a connection was lost: most often it was merely old.
-        first = self.tries == 1 and failure.connected and not failure.retry_after
-        longest = 0.0 if first else min(_FIRST * 2 ** (self.tries - 1), _LONGEST)
+        at_once = failure.at_once and self.tries == 1
+        longest = 0.0 if at_once else min(_FIRST * 2 ** (self.tries - 1), _LONGEST)
         pause = failure.retry_after + longest * self.dice()
         if elapsed + pause >= deadline or not self.budget.take():
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import ssl
@@ -17,6 +18,7 @@ from botocore import UNSIGNED as ANONYMOUS
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.httpsession import get_cert_path
+from botocore.loaders import create_loader
 from botocore.utils import get_environ_proxies
 
 from ._s3_config import S3Config
@@ -73,11 +75,10 @@ def make_session(config: S3Config) -> Any:
         "aws_secret_access_key": config.secret_access_key,
         "aws_session_token": config.session_token,
     }
-    if aioboto3 is not None:
-        return aioboto3.Session(
-            **own, profile_name=config.profile, region_name=config.region
-        )._session
     session = aiobotocore.session.AioSession(profile=config.profile)
+    session.register_component("data_loader", _loader())
+    if aioboto3 is not None:
+        return aioboto3.Session(**own, region_name=config.region, botocore_session=session)._session
     if config.region is not None:
         session.set_config_variable("region", config.region)
     if config.access_key_id is not None:
@@ -85,6 +86,12 @@ def make_session(config: S3Config) -> Any:
             config.access_key_id, config.secret_access_key, config.session_token
         )
     return session
+
+
+@functools.cache
+def _loader() -> Any:
+    """Return what reads the SDK's descriptions of services: once for all storages, not for each."""
+    return create_loader()
 
 
 class Sdk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from pendulum import UTC, DateTime
 from ..models import Folder, ListEntry
 
 _NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+_NO_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 _GROUPS = frozenset({"Contents", "CommonPrefixes", "Error"})
 
 
@@ -55,8 +57,8 @@ class _Parser:
         parser.CharacterDataHandler = self._texts.append
         self._parser = parser
 
-    def parse(self, data: bytes, whole: bool) -> None:
-        self._parser.Parse(data, whole)
+    def parse(self, data: bytes) -> None:
+        self._parser.Parse(data, True)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._texts.clear()
@@ -75,9 +77,15 @@ class _Parser:
         self._texts.clear()
 
 
-def _parsed(data: bytes, *, whole: bool = True) -> _Parser:
+def _parsed(data: bytes) -> _Parser:
     parser = _Parser()
-    parser.parse(data, whole)
+    try:
+        parser.parse(data)
+    except expat.ExpatError:
+        # Ceph echoes what it was asked for as it is, and some of that no XML may hold. Keys are not
+        # concerned: they are asked for in the encoding of URLs.
+        parser = _Parser()
+        parser.parse(_NO_XML.sub(b"?", data))
     return parser
 
 
@@ -121,10 +129,9 @@ def place(item: ListEntry | Folder) -> bytes:
 
 def parse_failures(data: bytes) -> dict[str, tuple[str, str]]:
     """Return the code and message of each key that DeleteObjects did not delete."""
-    # Ceph 16 has nothing to tell in its quiet answer, and then does not close it either.
     return {
         texts.get("Key", ""): (texts.get("Code", ""), texts.get("Message", ""))
-        for group, texts in _parsed(data, whole=False).groups
+        for group, texts in _parsed(data).groups
         if group == "Error"
     }
 

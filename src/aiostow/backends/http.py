@@ -309,8 +309,11 @@ class Body:
         if response is None:
             raise StopAsyncIteration
         error: TransportError
+        content = response.content
         try:
-            chunk, _ = await response.content.readchunk()
+            chunk, _ = await content.readchunk()
+            while not chunk and not content.at_eof():  # the end of a chunk of the encoding
+                chunk, _ = await content.readchunk()
         except (aiohttp.ClientError, OSError) as exc:
             error = _lost(exc)
         else:
@@ -417,7 +420,8 @@ def _lost(exc: Exception) -> TransportError:
 
 def _judge(error: TransportError | ServiceError) -> Failure:
     if isinstance(error, TransportError):
-        return Failure(True, error.connected, error.connected)
+        # At once after a lost connection: most often it was merely old.
+        return Failure(True, error.connected, error.connected, at_once=error.connected)
     busy = error.status in _BUSY or error.code in _BUSY_CODES
     broken = error.status in _BROKEN or error.code in _BROKEN_CODES
     wait = _seconds(error.headers.get("retry-after"))

@@ -57,6 +57,12 @@ async def content(source: Source) -> bytes:
         source.close()
 
 
+def creates_only(storage: Storage, size: int) -> bool:
+    """Whether a storage says that it has create-only writes of a size in bytes."""
+    limit = storage.capabilities.create_only_limit
+    return bool(storage.capabilities.create_only) and (limit is None or size <= limit)
+
+
 class Suite:
     """The base of the topics: where the storage comes from."""
 

@@ -16,13 +16,7 @@ from ...errors import (
 )
 from ...models import Support
 from ...storage import Storage
-from ._base import Suite, pattern, proves
-
-
-def creates_only(storage: Storage, size: int) -> bool:
-    """Whether a storage says that it has create-only writes of a size in bytes."""
-    limit = storage.capabilities.create_only_limit
-    return bool(storage.capabilities.create_only) and (limit is None or size <= limit)
+from ._base import Suite, creates_only, pattern, proves
 
 
 class WritingTests(Suite):
