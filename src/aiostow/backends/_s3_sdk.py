@@ -137,7 +137,7 @@ class Sdk:
             connect_timeout=config.connect_timeout,
             read_timeout=config.read_timeout,
             proxies=dict(config.proxies) if config.proxies is not None else None,
-            retries={"mode": "standard", "max_attempts": 5},
+            retries={"mode": "standard", "total_max_attempts": 3},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             use_fips_endpoint=config.fips or None,

@@ -118,13 +118,13 @@ class S3Upload:
         if exc.unsure and (exc.code == "NoSuchUpload" or exc.status in (404, 412)):
             expected = parts_etag([part.etag for part in parts])
             found = await self._stat(self._key)
-            if found is not None and found.size == self._size:
-                if found.etag == expected:
-                    return found
-                if expected is None or found.etag is None:
-                    raise AmbiguousWriteError(
-                        "an earlier try may have written it: its etag does not tell"
-                    ) from exc
+            same_size = found is not None and found.size == self._size
+            if found is not None and same_size and found.etag == expected:
+                return found
+            if exc.status != 412 or (same_size and expected is None):
+                raise AmbiguousWriteError(
+                    "an earlier try may have written it, though the key holds something else now"
+                ) from exc
         check_commit(exc, self._options)
         raise exc
 
