@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
 
 from .errors import (
     AmbiguousWriteError,
@@ -33,7 +31,7 @@ class ErrorContext:
         storage: the storage's name.
     """
 
-    __slots__ = ("_changes", "_map_error", "key", "operation", "storage")
+    __slots__ = ("_map_error", "key", "operation", "storage")
 
     def __init__(
         self,
@@ -46,28 +44,30 @@ class ErrorContext:
         self.operation: str = operation
         self.key: str | None = key
         self.storage: str = storage
-        self._changes = False
 
-    def changing(self) -> Self:
+    def changing(self) -> _Changing:
         """Return the context of the one call that makes a change.
 
         When the connection is lost within it, nobody knows whether the change was made.
         """
-        twin = copy.copy(self)
-        twin._changes = True
-        return twin
+        return _Changing(self)
 
     def name(self, error: StorageError) -> StorageError:
         """Return `error` with operation, key and storage filled in."""
         return error.with_context(operation=self.operation, key=self.key, storage=self.storage)
 
-    def wrap(self, exc: BaseException) -> BaseException:
-        """Return the library's error for `exc`, caused by it, or `exc` itself, a stranger."""
+    def wrap(self, exc: BaseException, changes: bool = False) -> BaseException:
+        """Return the library's error for `exc`, caused by it, or `exc` itself, a stranger.
+
+        Args:
+            exc: what was raised.
+            changes: by the one call that makes a change.
+        """
         error = exc if isinstance(exc, StorageError) else self._map_error(exc)
         if error is None:
             return exc
         lost = isinstance(error, ConnectionLostError) and not isinstance(error, UnreachableError)
-        if self._changes and lost:
+        if changes and lost:
             error = AmbiguousWriteError(
                 "the connection was lost before the service told whether it was done: the object "
                 "is wholly as it was, or wholly as it was to become"
@@ -82,14 +82,37 @@ class ErrorContext:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if exc is None or not isinstance(exc, Exception):
+        if exc is not None:
+            self.leave(exc)
+
+    def leave(self, exc: BaseException, changes: bool = False) -> None:
+        """Raise what `wrap` makes of an error, unless it is a stranger's."""
+        if not isinstance(exc, Exception):
             return
-        wrapped = self.wrap(exc)
+        wrapped = self.wrap(exc, changes)
         try:
             if wrapped is not exc:
                 raise wrapped from exc
         finally:
             del wrapped, exc  # or its own traceback would keep the error, and all it holds, alive
+
+
+class _Changing:
+    """A context within which a change is made."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: ErrorContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if exc is not None:
+            self._context.leave(exc, changes=True)
 
 
 class PairContext(ErrorContext):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any, Self
 
 from ._budget import Budget
 from ._context import ErrorContext, PairContext
+from ._process import process_id
 from ._readahead import ReadAhead
 from ._staged import PathTarget
 from ._tasks import Cleanups
@@ -24,6 +24,7 @@ from .keys import ANY_KEY, PORTABLE, Prefix
 from .models import Capabilities, FileMode, ListEntry, Support, WriteKeywords, WriteOptions, as_mode
 
 DEFAULT_MEMORY_BUDGET = 64 << 20
+_PLAIN = WriteOptions()
 _FILE_THREADS = 32  # their calls may wait long, as for a pipe
 
 
@@ -38,7 +39,7 @@ class _Shared:
         self._begin(memory_budget)
 
     def _begin(self, memory_budget: int) -> None:
-        self._pid = os.getpid()
+        self._pid = process_id()
         self.budget = Budget(memory_budget)
         self.cleanups = Cleanups()
         self.threads = Threads("aiostow-files", _FILE_THREADS)  # for the callers' own files
@@ -46,7 +47,7 @@ class _Shared:
 
     def renew(self) -> None:
         """Begin anew in a forked child: locks may be held by threads that are not here."""
-        if self._pid != os.getpid():
+        if self._pid != process_id():
             self._begin(self.budget.total)
 
     async def aclose(self) -> None:
@@ -188,10 +189,9 @@ class StorageCore:
         options: dict[str, Any],
     ) -> Callable[[str], Awaitable[File]]:
         if kind in (FileMode.write, FileMode.create):
-            _refuse_others(options, WriteKeywords.__annotations__, kind)
             if kind is FileMode.create:
                 options = {**options, "if_absent": True}
-            write_options = WriteOptions(**options)
+            write_options = as_write_options(options)
             return lambda origin: self._writer(context, full, write_options, size_hint, origin)
         if size_hint is not None:
             options = {**options, "size_hint": size_hint}
@@ -261,7 +261,15 @@ class StorageCore:
         return file
 
 
-def _refuse_others(options: dict[str, Any], known: Any, kind: FileMode) -> None:
+def as_write_options(options: Mapping[str, Any]) -> WriteOptions:
+    """Return the options of a write that a caller gave as keywords."""
+    if not options:
+        return _PLAIN
+    _refuse_others(options, WriteKeywords.__annotations__, FileMode.write)
+    return WriteOptions(**options)
+
+
+def _refuse_others(options: Mapping[str, Any], known: Any, kind: FileMode) -> None:
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise InvalidArgumentError(f"opening for {kind.name} does not take {', '.join(unknown)}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from ._context import ErrorContext, caller
+from ._process import process_id
 from ._tasks import Cleanups
 from .driver import Buffer
 from .errors import (
@@ -60,7 +60,7 @@ class File:
         self._cleanups = cleanups
         self._origin = origin
         self._entered_by: str = "async with"  # for messages; the sync facade has another way
-        self._pid = os.getpid()
+        self._pid = process_id()
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.name: str = context.key or ""
 
@@ -96,7 +96,7 @@ class File:
         """
         if self._closed:
             return
-        if self._pid != os.getpid():  # in a forked child: what it holds is the parent's
+        if self._pid != process_id():  # in a forked child: what it holds is the parent's
             self._closed = True
             return
         if self._is_elsewhere() and not self.loop.is_closed():
@@ -146,7 +146,7 @@ class File:
         return f"close it, or use `{self._entered_by}`"
 
     def __del__(self) -> None:
-        if getattr(self, "_closed", True) or self._pid != os.getpid():
+        if getattr(self, "_closed", True) or self._pid != process_id():
             return
         self._closed = True
         warnings.warn(

@@ -8,7 +8,6 @@ and lets those go that are not needed any more.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -17,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import ParamSpec, TypeAlias, TypeVar
+
+from ._process import process_id
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -100,7 +101,7 @@ class Pool(Executor):
     """
 
     def __init__(self, name: str, workers: int) -> None:
-        self.pid: int = os.getpid()
+        self.pid: int = process_id()
         self._name = name
         self._workers = workers
         self._made = 0

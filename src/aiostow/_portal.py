@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from ._process import process_id
 from .errors import BlockingCallError, ClosedError
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Portal:
         self._last = last
         self._thread: _LoopThread | None = None
         self._lock = threading.RLock()  # a finalizer may come in between
-        self._pid = os.getpid()
+        self._pid = process_id()
         self._closed = False
 
     def run(self, coro: Coroutine[Any, Any, T]) -> T:
@@ -61,7 +61,7 @@ class Portal:
     def start(self, coro: Coroutine[Any, Any, object]) -> None:
         """Run `coro` without waiting, also on the loop's own thread; dropped once closed."""
         thread = self._thread
-        if thread is None or self._pid != os.getpid() or not thread.submit(coro):
+        if thread is None or self._pid != process_id() or not thread.submit(coro):
             coro.close()
 
     def close(self) -> None:
@@ -90,11 +90,11 @@ class Portal:
         )
 
     def _renew(self) -> None:
-        if self._pid != os.getpid():
+        if self._pid != process_id():
             # Forked: the parent's thread is not here, and its lock may be held for ever.
             self._lock = threading.RLock()
             self._thread = None
-            self._pid = os.getpid()
+            self._pid = process_id()
 
     def _ready(self) -> _LoopThread:
         self._renew()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from ._pool import STALL, Pool
+from ._process import process_id
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ class Threads:
     @property
     def pool(self) -> Pool:
         """The threads of this process; made when first used, and anew in a forked child."""
-        if self._pool is None or self._pool.pid != os.getpid():
+        if self._pool is None or self._pool.pid != process_id():
             self._pool = Pool(self._name, self._workers)
         return self._pool
 
@@ -159,7 +159,7 @@ class Threads:
 
     def close(self) -> None:
         """End the threads when their calls have ended; used again, new threads are made."""
-        if self._pool is not None and self._pool.pid == os.getpid():
+        if self._pool is not None and self._pool.pid == process_id():
             self._pool.shutdown(wait=False)
         self._pool = self._inbox = None
 

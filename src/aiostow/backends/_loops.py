@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
+
+from .._process import process_id
 
 
 class Closing(Protocol):
@@ -27,13 +28,13 @@ class PerLoop(Generic[ClientT]):
         self._begin()
 
     def _begin(self) -> None:
-        self._pid = os.getpid()
+        self._pid = process_id()
         self._clients: dict[asyncio.AbstractEventLoop, ClientT] = {}
         self._making: dict[asyncio.AbstractEventLoop, asyncio.Task[ClientT]] = {}
 
     async def connect(self) -> ClientT:
         """Return the client of the running loop."""
-        if self._pid != os.getpid():
+        if self._pid != process_id():
             self._begin()  # the parent's connections are the parent's, and are left alone
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
@@ -63,7 +64,7 @@ class PerLoop(Generic[ClientT]):
 
     async def aclose(self) -> None:
         """Close all of them, on their own loops as far as those still run."""
-        if self._pid != os.getpid():
+        if self._pid != process_id():
             self._begin()
         here = asyncio.get_running_loop()
         making = self._making.get(here)

@@ -30,11 +30,11 @@ from ._s3_checksums import Checksums, md5_hex
 from ._s3_config import MAX_KEY, MAX_PART, MAX_PARTS, MIN_PART, S3Config
 from ._s3_errors import to_storage_error
 from ._s3_links import presign_link
-from ._s3_plane import Answer, Plane
+from ._s3_plane import Plane
 from ._s3_rest import RestPlane
 from ._s3_sdk import Sdk
 from ._s3_sdk_plane import SdkPlane
-from ._s3_upload import S3Upload, check_commit
+from ._s3_upload import S3Upload, check_commit, written
 from ._s3_xml import place
 from .http import ServiceError
 
@@ -85,6 +85,15 @@ class S3Driver:
         self._clients: PerLoop[S3Client] = PerLoop(self._make_client)
         self._uploads: set[str] = set()  # ids of those under way here
         self._aws = config.endpoint_url is None  # until the SDK knows better
+        self._own_headers = config.write_headers()
+        _check_headers(self._own_headers)
+        self.write_limits = Limits(
+            preferred=config.part_size,
+            min_size=MIN_PART,
+            max_size=MAX_PART,
+            max_count=MAX_PARTS,
+            depth=_DEPTH,
+        )
 
     def __reduce__(self) -> Any:
         return S3Driver, (self.config,)
@@ -150,16 +159,6 @@ class S3Driver:
         if kind == "auto":
             kind = "crc32" if self._aws else None
         return None if kind is None else Checksums.of(kind)
-
-    @property
-    def write_limits(self) -> Limits:
-        return Limits(
-            preferred=self.config.part_size,
-            min_size=MIN_PART,
-            max_size=MAX_PART,
-            max_count=MAX_PARTS,
-            depth=_DEPTH,
-        )
 
     # -- what is there --------------------------------------------------------------------------
 
@@ -346,16 +345,10 @@ class S3Driver:
             "cache-control": options.cache_control,
         }
         headers = {name: value for name, value in told.items() if value is not None}
-        headers |= self.config.write_headers()
         for name, value in (options.metadata or {}).items():
             headers[_META + name.lower()] = value
-        for name, value in headers.items():
-            if not _PRINTABLE.issuperset(name + value) or value != value.strip():
-                raise InvalidArgumentError(
-                    f"{name.removeprefix(_META)}={value!r} cannot be kept by S3: it has printable "
-                    "ASCII, without spaces at its ends"
-                )
-        return headers
+        _check_headers(headers)
+        return headers | self._own_headers
 
     async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
         _check_length(dst)
@@ -516,6 +509,15 @@ def _check_length(key: str) -> None:
         raise InvalidKeyError(f"the key is too long for S3: {MAX_KEY} bytes at most")
 
 
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not _PRINTABLE.issuperset(name + value) or value != value.strip():
+            raise InvalidArgumentError(
+                f"{name.removeprefix(_META)}={value!r} cannot be kept by S3: it has printable "
+                "ASCII, without spaces at its ends"
+            )
+
+
 def _etag(headers: Mapping[str, str]) -> str | None:
     return headers.get("etag", "").strip('"') or None
 
@@ -535,16 +537,6 @@ def _entry(key: str, headers: Mapping[str, str]) -> ListEntry:
             if name[: len(_META)].lower() == _META
         },
     )
-
-
-def written(key: str, size: int, answer: Answer, options: WriteOptions) -> ListEntry:
-    """Return what is known of an object that was just written; its time is the answer's."""
-    date = answer.headers.get("date")
-    entry = ListEntry(
-        key, from_timestamp(time.time()) if date is None else http_date(date), size,
-        _etag(answer.headers),
-    )  # fmt: skip
-    return _with_options(entry, options)
 
 
 def _with_options(entry: ListEntry, options: WriteOptions) -> ListEntry:

@@ -95,23 +95,11 @@ class S3Upload:
         return entry
 
     async def _entry(self, answer: Answer) -> ListEntry:
-        etag = answer.headers.get("etag", "").strip('"')
-        date = answer.headers.get("date")
-        if not etag or date is None:  # some services keep it to themselves
+        if not answer.headers.get("etag", "").strip('"'):  # some services keep it to themselves
             found = await self._stat(self._key)
             if found is not None:
                 return found
-        options = self._options
-        return ListEntry(
-            self._key,
-            from_timestamp(time.time()) if date is None else http_date(date),
-            self._size,
-            etag or None,
-            options.content_type,
-            options.content_encoding,
-            options.cache_control,
-            None if options.metadata is None else dict(options.metadata),
-        )
+        return written(self._key, self._size, answer, self._options)
 
     async def _after_failed_complete(self, parts: Sequence[Part], exc: ServiceError) -> ListEntry:
         """Find out what became of a commit that was refused, perhaps after its own earlier try."""
@@ -145,6 +133,21 @@ class S3Upload:
     def _end(self) -> None:
         self._ended = True
         self._living.discard(self.upload_id)
+
+
+def written(key: str, size: int, answer: Answer, options: WriteOptions) -> ListEntry:
+    """Return what is known of an object that was just written; its time is the answer's."""
+    date = answer.headers.get("date")
+    return ListEntry(
+        key,
+        from_timestamp(time.time()) if date is None else http_date(date),
+        size,
+        answer.headers.get("etag", "").strip('"') or None,
+        options.content_type,
+        options.content_encoding,
+        options.cache_control,
+        None if options.metadata is None else dict(options.metadata),
+    )
 
 
 def check_commit(exc: ServiceError, options: WriteOptions) -> None:

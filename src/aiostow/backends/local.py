@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from .. import _disk
 from .._disk import Descriptor
 from .._linking import LinkedEndpoint
+from .._process import process_id
 from .._staged import BLOCK, LIMITS, StagedFile, StagedUpload, etag, file_entry, write_whole
 from .._threads import Threads
 from ..driver import Buffer, Pages
@@ -208,7 +209,7 @@ class LocalDriver:
         self._begin()
 
     def _begin(self) -> None:
-        self._pid = os.getpid()
+        self._pid = process_id()
         self._root = Root(self.root, system=self._system, durable=self._durable)
         self.threads: Threads = Threads("aiostow-local", _WORKERS)
 
@@ -220,7 +221,7 @@ class LocalDriver:
         return _restored, self._config
 
     async def connect(self) -> None:
-        if self._pid != os.getpid():  # forked: locks may be held by threads that are not here
+        if self._pid != process_id():  # forked: locks may be held by threads that are not here
             self._begin()
 
     async def aclose(self) -> None:
