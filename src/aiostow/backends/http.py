@@ -17,12 +17,14 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from ..driver import Buffer
+from ._lean import LeanClient, LeanResponse
 from ._retry import Failure, Retry, RetryBudget
 
 SLICE = 256 << 10
 """Bytes that are handed to the socket at a time: what it cannot take yet is copied."""
 
 _SMALL = 64 << 10  # bytes of a body that go out in one go
+_SMALL_DIGITS = 5  # of the length of a body that may come in one piece with its headers
 _ERROR_BODY = 64 << 10  # bytes of an error's body that are read
 _STALL = 0.02  # seconds between headers and body that look like a delayed acknowledgement
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -165,6 +167,9 @@ class Http:
         # aiohttp would send a request once more by itself and tell nobody, but whoever asked for
         # a create-only write must know that an earlier try may have been carried out.
         self._session._retry_connection = False
+        self._lean = None
+        if options.proxy is None:
+            self._lean = LeanClient(self._session, origin, timeout, SLICE)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -229,21 +234,23 @@ class Http:
             await asyncio.sleep(pause)
 
     async def _begin(self, request: Request) -> Body:
-        headers = await self._authorize(request)
-        url = f"{self._origin}{request.path}"
-        if request.query:
-            url = f"{url}?{request.query}"
-        payload = _Payload(request.body, self._options.read_timeout) if request.body else None
+        headers = {**await self._authorize(request), "accept-encoding": "identity"}
+        target = f"{request.path}?{request.query}" if request.query else request.path
+        size = sum(map(len, request.body))
+        response: aiohttp.ClientResponse | LeanResponse
         error: TransportError
         try:
-            response = await self._session.request(
-                request.method,
-                URL(url, encoded=True),
-                data=payload,
-                headers={**headers, "accept-encoding": "identity"},
-                allow_redirects=False,
-                proxy=self._options.proxy,
-            )
+            if self._lean is not None and size <= _SMALL:
+                response = await self._lean.request(request.method, target, headers, request.body)
+            else:
+                response = await self._session.request(
+                    request.method,
+                    URL(self._origin + target, encoded=True),
+                    data=_Payload(request.body, self._options.read_timeout) if size else None,
+                    headers=headers,
+                    allow_redirects=False,
+                    proxy=self._options.proxy,
+                )
         except (aiohttp.ClientError, OSError) as exc:
             error = _lost(exc)
         else:
@@ -253,7 +260,7 @@ class Http:
             raise self._failure(await body.error())
         raise error
 
-    def settle(self, response: aiohttp.ClientResponse) -> bool:
+    def settle(self, response: aiohttp.ClientResponse | LeanResponse) -> bool:
         """Make a service that waits for our acknowledgement of its headers go on at once.
 
         Some write headers and body in two steps without TCP_NODELAY. The second then waits until
@@ -286,14 +293,14 @@ class Body:
         headers: of the answer.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, http: Http) -> None:
-        self._response: aiohttp.ClientResponse | None = response
+    def __init__(self, response: aiohttp.ClientResponse | LeanResponse, http: Http) -> None:
+        self._response: aiohttp.ClientResponse | LeanResponse | None = response
         self._http = http
         self._left: int | None = None
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        length = response.content_length
-        small = length is None or length <= _SMALL
+        length = response.headers.get("content-length", "")
+        small = len(length) <= _SMALL_DIGITS
         self._since = time.monotonic() if small and http.settle(response) else 0.0
 
     def limit(self, length: int) -> Body:
@@ -355,7 +362,7 @@ class Body:
     def close(self) -> None:
         """Give the connection back, or close it if some of the body is still to come."""
         response, self._response = self._response, None
-        if response is not None and not response.closed:
+        if response is not None:
             response.close()
 
 
