@@ -5,14 +5,16 @@ from __future__ import annotations
 import nox
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "tests", "system"]
+nox.options.sessions = ["lint", "types", "tests", "system", "servers"]
 nox.options.error_on_missing_interpreters = False
 nox.options.default_venv_backend = "virtualenv"
 
 SYSTEM = ["tests/faults", "tests/local"]
+SERVERS = ["tests/s3"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 TESTS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
 LINT = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint")
+ON_SERVERS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "servers")
 TYPES = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "types")
 BENCH = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "bench")
 
@@ -38,7 +40,8 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, on each Python that is installed."""
     session.install(*TESTS, ".")
-    session.run("pytest", *(f"--ignore={path}" for path in SYSTEM), *session.posargs)
+    others = [f"--ignore={path}" for path in (*SYSTEM, *SERVERS)]
+    session.run("pytest", *others, *session.posargs)
 
 
 @nox.session
@@ -49,10 +52,18 @@ def system(session: nox.Session) -> None:
 
 
 @nox.session
+def servers(session: nox.Session) -> None:
+    """Services, on real servers that the tests start."""
+    session.install(*ON_SERVERS, ".")
+    session.run("pytest", *SERVERS, *session.posargs)
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
     """The long forms: every await and system call, millions of races and forgeries, gigabytes."""
-    session.install(*TESTS, ".")
-    session.run("pytest", "--long", *SYSTEM, "tests/cancellation", "tests/links", *session.posargs)
+    session.install(*ON_SERVERS, ".")
+    paths = [*SYSTEM, *SERVERS, "tests/cancellation", "tests/links"]
+    session.run("pytest", "--long", *paths, *session.posargs)
 
 
 @nox.session

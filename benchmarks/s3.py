@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import os
 import subprocess
@@ -41,7 +42,7 @@ class Peers:
     def __init__(self, server: S3Server, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.server = server
-        self.keys = {
+        self.keys: dict[str, Any] = {
             "aws_access_key_id": server.access_key,
             "aws_secret_access_key": server.secret_key,
         }
@@ -275,7 +276,7 @@ def small(peers: Peers) -> list[Case]:
     return [
         Case(
             f"1 KiB {verb}, {FLIGHT} in flight", CALLS, "op",
-            {name: lambda call=call: together(call) for name, call in calls.items()},
+            {name: functools.partial(together, call) for name, call in calls.items()},
             (Target("obstore", ratio), Target("aioboto3", 4.0), Target("s3fs", 4.0)),
         )
         for verb, calls, ratio in (("GET", gets, 3.0), ("PUT", puts, 0.95))
@@ -318,6 +319,7 @@ def listing(peers: Peers) -> Case:
     async def by_s3fs() -> None:
         assert len(await peers.s3fs._find(f"{BUCKET}/list")) == LISTED
 
+    runs: dict[str, Callable[[], Awaitable[object]]]
     runs = {"aiostow": ours, "obstore": by_obstore, "aioboto3": by_aioboto3, "s3fs": by_s3fs}
     return Case(f"list {LISTED:,} keys", LISTED, "key", runs, (Target("obstore", 1.5),))
 

@@ -58,7 +58,7 @@ from .storage import InternalLinksStorageBackend, Storage
 if TYPE_CHECKING:
     from .backends.local import LocalFSStorage
     from .backends.memory import MemoryStorage
-    from .backends.s3 import S3Storage
+    from .backends.s3 import S3Storage as S3Storage
 
 __all__ = [
     "AmbiguousWriteError",
@@ -94,7 +94,6 @@ __all__ = [
     "PermissionDeniedError",
     "Reader",
     "ResourceLimitError",
-    "S3Storage",
     "ServiceUnavailableError",
     "ShareLinkOperation",
     "ShortReadError",
@@ -114,7 +113,8 @@ __all__ = [
     "as_operation",
 ]
 
-# Backends are imported when they are first named, so that no SDK is loaded for nothing.
+# Backends are imported when they are first named, so that no SDK is loaded for nothing. Those that
+# need an extra are not in `__all__`: a star must not fail where it is not installed.
 _BACKENDS = {
     "LocalFSStorage": "local",
     "MemoryStorage": "memory",
@@ -141,4 +141,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, *_BACKENDS})

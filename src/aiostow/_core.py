@@ -189,9 +189,7 @@ class StorageCore:
         options: dict[str, Any],
     ) -> Callable[[str], Awaitable[File]]:
         if kind in (FileMode.write, FileMode.create):
-            if kind is FileMode.create:
-                options = {**options, "if_absent": True}
-            write_options = as_write_options(options)
+            write_options = as_write_options(options, kind)
             return lambda origin: self._writer(context, full, write_options, size_hint, origin)
         if size_hint is not None:
             options = {**options, "size_hint": size_hint}
@@ -261,11 +259,13 @@ class StorageCore:
         return file
 
 
-def as_write_options(options: Mapping[str, Any]) -> WriteOptions:
+def as_write_options(options: Mapping[str, Any], kind: FileMode = FileMode.write) -> WriteOptions:
     """Return the options of a write that a caller gave as keywords."""
-    if not options:
+    if kind is FileMode.write and not options:
         return _PLAIN
-    _refuse_others(options, WriteKeywords.__annotations__, FileMode.write)
+    _refuse_others(options, WriteKeywords.__annotations__, kind)
+    if kind is FileMode.create:
+        options = {**options, "if_absent": True}
     return WriteOptions(**options)
 
 

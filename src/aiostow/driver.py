@@ -306,7 +306,7 @@ class PresignedUrl:
     Attributes:
         url: with its signature; the repr does not show it.
         methods: of HTTP, that it allows.
-        headers: that a request must have.
+        headers: that a request needs, as they are.
     """
 
     url: str = field(repr=False)

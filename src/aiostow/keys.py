@@ -170,7 +170,7 @@ class Prefix:
 
     text: str = ""
 
-    def at(self, prefix: str, rules: KeyRules) -> Prefix:
+    def at(self, prefix: str, rules: KeyRules = PORTABLE) -> Prefix:
         """Return the prefix of a view within this one."""
         return Prefix(self.text + rules.prefix(prefix))
 

@@ -15,6 +15,7 @@ import pytest
 from botocore.config import Config
 
 from aiostow import S3Storage
+from aiostow.testing import FaultProxy
 from tests.servers import S3_SERVERS, Missing, S3Server
 
 MIB = 1 << 20
@@ -35,7 +36,7 @@ def no_aws() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], S3Server]]:
     """Return a server by name, started when it is first asked for."""
-    running: dict[str, S3Server | Missing] = {}
+    running: dict[str, S3Server | Exception] = {}
     with ExitStack() as stack:
 
         def start(name: str) -> S3Server:
@@ -43,11 +44,13 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
                 folder: Path = tmp_path_factory.mktemp("servers") / name
                 try:
                     running[name] = stack.enter_context(S3_SERVERS[name](folder))
-                except Missing as exc:
+                except Exception as exc:  # once, not for every test
                     running[name] = exc
             found = running[name]
             if isinstance(found, S3Server):
                 return found
+            if not isinstance(found, Missing):
+                raise found
             message = f"the tests on {name} are left out: {found}"
             if os.environ.get("CI"):
                 pytest.fail(message)
@@ -81,6 +84,13 @@ def boto() -> Callable[[S3Server], Any]:
 def server(request: pytest.FixtureRequest, start_server: Callable[[str], S3Server]) -> S3Server:
     """Each of the servers."""
     return start_server(request.param)
+
+
+@pytest.fixture
+def proxy(server: S3Server) -> Iterator[FaultProxy]:
+    """A way to the server on which anything can go wrong."""
+    with FaultProxy(server.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture

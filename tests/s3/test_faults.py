@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -35,12 +35,6 @@ LARGE = 12 * MIB + 345
 def server(request: pytest.FixtureRequest, start_server: Callable[[str], S3Server]) -> S3Server:
     """The server to be judged on."""
     return start_server(request.param)
-
-
-@pytest.fixture
-def proxy(server: S3Server) -> Iterator[FaultProxy]:
-    with FaultProxy(server.port) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -256,7 +250,7 @@ class TestWriting:
             seen.append(answer.unsure)
             return answer
 
-        client.plane.put = watched  # type: ignore[method-assign]
+        client.plane.put = watched  # type: ignore[method-assign, assignment]
         proxy.add(WireFault(b"PUT /", drop_reply=True))
         await storage.write_bytes("k", b"data")
         assert seen == [True]
@@ -323,13 +317,14 @@ async def test_a_service_that_is_not_there_is_told_in_time(make_storage: MakeSto
         async with make_storage(
             endpoint_url=url, connect_timeout=2, data_plane=data_plane
         ) as storage:
-            for call in (
+            calls: list[Callable[[S3Storage], Any]] = [
                 lambda s: s.read_bytes("k"),
                 lambda s: s.write_bytes("k", b"1"),
                 lambda s: s.list(),
                 lambda s: s.delete("k"),
                 lambda s: s.copy("k", "l"),
-            ):
+            ]
+            for call in calls:
                 began = time.monotonic()
                 with pytest.raises(UnreachableError, match="could not be reached"):
                     await call(storage)

@@ -244,7 +244,7 @@ class TestCredentials:
                 bucket,
                 "r",
                 endpoint_url=server.endpoint_url,
-                data_plane=data_plane,  # type: ignore[arg-type]
+                data_plane=data_plane,
             ) as storage:
                 with pytest.raises(CredentialsError, match="aws_access_key_id"):
                     await storage.read_bytes("k")

@@ -25,6 +25,15 @@ class Missing(Exception):  # noqa: N818  # a fact about the machine, not a failu
     """A server is not installed; the message says what to install."""
 
 
+# Becomes the server, which the system ends when the tests are killed (PR_SET_PDEATHSIG).
+_BECOME = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+_MORTAL = [sys.executable, "-c", _BECOME] if sys.platform == "linux" else []
+
+
 @dataclass(frozen=True)
 class S3Server:
     """A running server that speaks S3.
@@ -72,7 +81,7 @@ def process(
     """Run a server within the block, and end it and what it started with it."""
     with log.open("ab") as out:
         started = subprocess.Popen(
-            command,
+            [*_MORTAL, *command],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -149,7 +149,7 @@ def ceph(folder: Path, *, store: int = 6 << 30) -> Iterator[S3Server]:
             front = f"beast endpoint=127.0.0.1:{cluster.port}"
             with cluster.daemon("radosgw", "-n", "client.admin", "--rgw-frontends", front) as rgw:
                 wait_for_http(cluster.port, rgw, folder / "radosgw.out")
-                lacks = {"if_match", "conditional_complete", "checksum", "tagging_put"}
+                lacks = {"if_match", "conditional_complete", "checksum", "copy_source_if_match"}
                 yield S3Server("ceph", cluster.port, _ACCESS, _SECRET, frozenset(lacks))
 
 

@@ -6,6 +6,7 @@ writes the body. What is sent here is known to need none of them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ class LeanClient:
         self._read_bufsize = read_bufsize
         url = URL(origin, encoded=True)
         # It tells the pool where to connect, for every request alike.
-        self._where = aiohttp.ClientRequest("GET", url, loop=session.loop)
+        self._where = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())
         self._host = self._where.headers["Host"]
 
     async def request(

@@ -6,6 +6,7 @@ from .copying import CopyingTests
 from .deleting import DeletingTests
 from .keys import KeyTests
 from .life import LifeTests
+from .linking import LinkingTests
 from .listing import ListingTests
 from .reading import ReadingTests
 from .staging import StagingTests
@@ -21,6 +22,7 @@ class Conformance(
     DeletingTests,
     KeyTests,
     LifeTests,
+    LinkingTests,
     ListingTests,
     ReadingTests,
     StagingTests,
