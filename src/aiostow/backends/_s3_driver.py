@@ -87,7 +87,7 @@ class S3Driver:
         self._aws = config.endpoint_url is None  # until the SDK knows better
         self._own_headers = config.write_headers()
         _check_headers(self._own_headers)
-        self.write_limits = Limits(
+        self.write_limits: Limits = Limits(
             preferred=config.part_size,
             min_size=MIN_PART,
             max_size=MAX_PART,

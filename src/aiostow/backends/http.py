@@ -46,8 +46,8 @@ class TransportError(Exception):
 
     def __init__(self, message: str, *, connected: bool) -> None:
         super().__init__(message)
-        self.connected = connected
-        self.unsure = connected
+        self.connected: bool = connected
+        self.unsure: bool = connected
 
 
 class ServiceError(Exception):
@@ -297,7 +297,7 @@ class Body:
         self._response: aiohttp.ClientResponse | LeanResponse | None = response
         self._http = http
         self._left: int | None = None
-        self.status = response.status
+        self.status: int = response.status
         self.headers: Mapping[str, str] = response.headers
         length = response.headers.get("content-length", "")
         small = len(length) <= _SMALL_DIGITS
