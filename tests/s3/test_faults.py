@@ -17,11 +17,13 @@ from aiostow import (
     FileExistsInStorageError,
     ObjectChangedError,
     S3Storage,
+    Storage,
     UnreachableError,
 )
 from aiostow.backends._s3_driver import S3Client
-from aiostow.testing import FaultProxy, WireFault
+from aiostow.testing import FaultProxy, FaultyDriver, WireFault
 from aiostow.testing.conformance._base import pattern
+from aiostow.testing.faulty import error
 from tests.servers import S3Server
 
 from ._suite import MakeStorage
@@ -56,7 +58,7 @@ class TestReading:
         data = pattern(LARGE)
         await storage.write_bytes("k", data)
         dice = random.Random(4)
-        for turn in range(1000 if long else 100):
+        for turn in range(2000 if long else 200):
             proxy.clear()
             proxy.add(WireFault(b"GET /", reset_at=dice.randrange(1, LARGE)))
             if turn % 2:
@@ -71,7 +73,7 @@ class TestReading:
         data = pattern(LARGE)
         await storage.write_bytes("k", data)
         dice = random.Random(5)
-        for _ in range(1000 if long else 50):
+        for _ in range(1000 if long else 100):
             proxy.clear()
             proxy.add(WireFault(b"GET /", cut_at=dice.randrange(1, LARGE)))
             async with asyncio.timeout(30):
@@ -309,6 +311,19 @@ class TestListing:
             proxy.add(WireFault(b"list-type=2", times=2, **fault))  # type: ignore[arg-type]
             assert [entry.name for entry in await storage.list()] == keys
             assert len(proxy.armed) == 2
+
+
+async def test_the_driver_that_fails_on_purpose_stands_over_s3_too(
+    make_storage: MakeStorage,
+) -> None:
+    async with make_storage() as storage:
+        faulty = FaultyDriver(storage.driver, error("presign", ConnectionResetError()))
+        async with Storage(faulty, name="faulty") as over:
+            await over.write_bytes("k", b"data")
+            with pytest.raises(ConnectionLostError):
+                await over.link_to("k", "download", 60)
+            assert "X-Amz-Signature" in await over.link_to("k", "download", 60)
+            assert [call.name for call in faulty.calls].count("presign") == 2
 
 
 async def test_a_service_that_is_not_there_is_told_in_time(make_storage: MakeStorage) -> None:

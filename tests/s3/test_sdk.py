@@ -390,6 +390,32 @@ class TestWays:
         for number in range(3):
             asyncio.run(work(number))
 
+    def test_loops_that_ended_and_forks_get_connections_of_their_own(
+        self, server: S3Server, bucket: str
+    ) -> None:
+        code = f"""if True:
+            import asyncio, os, sys
+            from aiostow import S3Storage
+            storage = S3Storage({bucket!r}, "us-east-1", {server.access_key!r},
+                                {server.secret_key!r}, endpoint_url={server.endpoint_url!r})
+            async def work(data):
+                await storage.write_bytes("k", data)
+                assert await storage.read_bytes("k") == data
+            asyncio.run(work(b"1"))
+            asyncio.run(work(b"2"))  # the first loop's client was forgotten, not closed
+            child = os.fork()
+            if child == 0:
+                asyncio.run(work(b"3"))
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            asyncio.run(work(b"4"))
+            print("done")
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.stdout == "done\n", done.stderr
+
     def test_a_missing_extra_says_which(self) -> None:
         code = (
             "import sys; sys.modules['aiobotocore'] = None\n"

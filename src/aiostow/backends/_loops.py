@@ -13,6 +13,10 @@ class Closing(Protocol):
     async def aclose(self) -> None: ...
 
 
+# Never collected: a connection that ends takes itself out of its loop's epoll, which a forked child
+# shares with its parent, and the parent would wait for it for ever.
+_PARENTS: list[object] = []
+
 ClientT = TypeVar("ClientT", bound=Closing)
 
 
@@ -32,10 +36,15 @@ class PerLoop(Generic[ClientT]):
         self._clients: dict[asyncio.AbstractEventLoop, ClientT] = {}
         self._making: dict[asyncio.AbstractEventLoop, asyncio.Task[ClientT]] = {}
 
+    def _renew(self) -> None:
+        """Begin anew in a forked child: the parent's connections are the parent's."""
+        if self._pid != process_id():
+            _PARENTS.append(self._clients)
+            self._begin()
+
     async def connect(self) -> ClientT:
         """Return the client of the running loop."""
-        if self._pid != process_id():
-            self._begin()  # the parent's connections are the parent's, and are left alone
+        self._renew()
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is not None:
@@ -64,8 +73,7 @@ class PerLoop(Generic[ClientT]):
 
     async def aclose(self) -> None:
         """Close all of them, on their own loops as far as those still run."""
-        if self._pid != process_id():
-            self._begin()
+        self._renew()
         here = asyncio.get_running_loop()
         making = self._making.get(here)
         if making is not None:

@@ -9,8 +9,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from pendulum import DateTime, from_timestamp
-
 from ..driver import Buffer, Chunks, Limits, PresignedUrl
 from ..errors import (
     AmbiguousWriteError,
@@ -23,19 +21,19 @@ from ..errors import (
     UnsupportedOperationError,
 )
 from ..links import InternalLinkTokenData
-from ..models import ByteRange, Capabilities, Folder, ListEntry, Support, WriteOptions
+from ..models import ByteRange, Capabilities, ListEntry, Support, WriteOptions
 from ._loops import PerLoop
-from ._rest_source import RestSource, http_date
+from ._rest_source import RestSource, http_date, moment
 from ._s3_checksums import Checksums, md5_hex
 from ._s3_config import MAX_KEY, MAX_PART, MAX_PARTS, MIN_PART, S3Config
 from ._s3_errors import to_storage_error
 from ._s3_links import presign_link
+from ._s3_pages import S3Pages
 from ._s3_plane import Plane
 from ._s3_rest import RestPlane
 from ._s3_sdk import Sdk
 from ._s3_sdk_plane import SdkPlane
 from ._s3_upload import S3Upload, check_commit, written
-from ._s3_xml import place
 from .http import ServiceError
 
 _COPY_LIMIT = 5 << 30  # bytes that one CopyObject copies
@@ -377,7 +375,7 @@ class S3Driver:
             # Copied anew, or replaced since on a service that knows no condition: see what it is.
             return await self.stat(dst)
         return replace(
-            _with_options(source, options), name=dst, last_modified=_moment(result["LastModified"])
+            _with_options(source, options), name=dst, last_modified=moment(result["LastModified"])
         )
 
     async def _copy_through(self, source: ListEntry, dst: str, options: WriteOptions) -> ListEntry:
@@ -442,61 +440,6 @@ class S3Driver:
         return to_storage_error(exc)
 
 
-class S3Pages:
-    """A listing; the next page is asked for while the last one is used."""
-
-    def __init__(self, plane: Plane, prefix: str, delimiter: str, start_after: str | None) -> None:
-        self._plane = plane
-        self._prefix = prefix
-        self._delimiter = delimiter
-        self._start_after = start_after
-        self._after = None if start_after is None else start_after.encode()
-        self._token: str | None = None
-        self._coming: asyncio.Task[Any] | None = None
-        self._ended = False
-
-    async def next_page(self) -> Sequence[ListEntry | Folder] | None:
-        if self._ended:
-            return None
-        coming = self._coming or self._ask()
-        try:
-            page = await asyncio.shield(coming)
-        except asyncio.CancelledError:
-            self._coming = None if coming.done() else coming
-            raise
-        except BaseException:
-            self._coming = None
-            raise
-        self._token, self._coming = page.token, None
-        if page.token is None:
-            self._ended = True
-        else:
-            self._coming = self._ask()
-        items: Sequence[ListEntry | Folder] = page.items
-        if self._after is not None:
-            items = [item for item in items if place(item) > self._after]
-        return items
-
-    def _ask(self) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(
-            self._plane.list(self._prefix, self._delimiter, self._start_after, self._token)
-        )
-        task.add_done_callback(_seen)
-        return task
-
-    async def aclose(self) -> None:
-        self._ended = True
-        coming, self._coming = self._coming, None
-        if coming is not None:
-            coming.cancel()
-            await asyncio.wait([coming])
-
-
-def _seen(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()  # told when its page is asked for, or nobody's
-
-
 class _Nothing:
     """The bytes of an empty range."""
 
@@ -553,7 +496,3 @@ def _with_options(entry: ListEntry, options: WriteOptions) -> ListEntry:
         cache_control=options.cache_control,
         metadata=None if options.metadata is None else dict(options.metadata),
     )
-
-
-def _moment(when: Any) -> DateTime:
-    return from_timestamp(when.timestamp())

@@ -16,6 +16,8 @@ from ..driver import (
     Limits,
     Mover,
     Pages,
+    PresignedUrl,
+    Presigner,
     RandomAccess,
     Source,
     Sweeper,
@@ -23,6 +25,7 @@ from ..driver import (
     Upload,
 )
 from ..errors import ConnectionLostError, StorageError
+from ..links import InternalLinkTokenData
 from ..models import Capabilities, ListEntry, WriteOptions
 
 T = TypeVar("T")
@@ -31,7 +34,7 @@ CALLS = frozenset(
     {
         "connect", "stat", "next_page", "open_read", "stream", "write", "begin", "stage", "commit",
         "abort", "delete", "copy", "move", "open_update", "read_at", "write_at", "truncate",
-        "flush", "size", "close_update", "sweep",
+        "flush", "size", "close_update", "sweep", "presign",
     }
 )  # fmt: skip
 """The calls of a driver, its uploads, sources, listings and files in place that can fail."""
@@ -150,6 +153,8 @@ class FaultyDriver:
             self.open_update: Callable[..., Awaitable[RandomAccess]] = self._open_update
         if isinstance(driver, Sweeper):
             self.sweep: Callable[..., Awaitable[int]] = self._sweep
+        if isinstance(driver, Presigner):
+            self.presign: Callable[..., Awaitable[PresignedUrl]] = self._presign
 
     def add(self, *faults: Fault) -> None:
         """Let more go wrong, counted from now."""
@@ -271,6 +276,11 @@ class FaultyDriver:
         inner = self.inner
         assert isinstance(inner, Sweeper), "offered only then"
         return await self.make(lambda: inner.sweep(prefix, older_than), "sweep", prefix)
+
+    async def _presign(self, key: str, grant: InternalLinkTokenData, now: float) -> PresignedUrl:
+        inner = self.inner
+        assert isinstance(inner, Presigner), "offered only then"
+        return await self.make(lambda: inner.presign(key, grant, now), "presign", key)
 
 
 class _Pages:

@@ -1,0 +1,36 @@
+"""Uploads or downloads one object and prints by how many bytes it grew this process at its peak."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from aiostow import S3Storage
+from tests.faults._memory_child import fresh, resident
+
+MIB = 1 << 20
+
+
+async def main(what: str, bucket: str, budget: int, size: int) -> None:
+    async with S3Storage(bucket, memory_budget=budget) as storage:
+        await storage.write_bytes("warm", bytes(MIB))
+        await storage.read_bytes("warm")
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+        before = resident("VmRSS")
+        if what == "write":
+            entry = await storage.upload(fresh(size), "big")
+            assert entry.size == size
+        else:
+            done = 0
+            async with storage.open("big") as file:
+                async for chunk in file:
+                    done += len(chunk)
+            assert done == size
+        print(resident("VmHWM") - before)
+
+
+if __name__ == "__main__":
+    os.nice(5)
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
