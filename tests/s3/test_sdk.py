@@ -403,12 +403,20 @@ class TestWays:
                 assert await storage.read_bytes("k") == data
             asyncio.run(work(b"1"))
             asyncio.run(work(b"2"))  # the first loop's client was forgotten, not closed
-            child = os.fork()
-            if child == 0:
-                asyncio.run(work(b"3"))
-                os._exit(0)
-            assert os.waitpid(child, 0)[1] == 0
-            asyncio.run(work(b"4"))
+            def forked(data):
+                child = os.fork()
+                if child == 0:
+                    asyncio.events._set_running_loop(None)  # the parent's
+                    asyncio.run(work(data))
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            forked(b"3")
+            async def main():
+                await work(b"4")
+                forked(b"5")  # in the middle of a loop, whose connections the parent goes on using
+                await work(b"6")
+                await storage.aclose()
+            asyncio.run(main())
             print("done")
         """
         done = subprocess.run(
