@@ -238,6 +238,17 @@ class TestWriting:
             await storage.write_bytes("k", b"mine!!", if_absent=True)
         assert await storage.read_bytes("k") == b"theirs"
 
+    @pytest.mark.parametrize("server", ["ministack"], indirect=True)
+    async def test_a_create_only_write_whose_etag_tells_nothing_is_ambiguous(
+        self, make_storage: MakeStorage, proxy: FaultProxy
+    ) -> None:
+        url = f"http://127.0.0.1:{proxy.port}"
+        async with make_storage(endpoint_url=url, server_side_encryption="aws:kms") as storage:
+            await storage.write_bytes("k", b"theirs")
+            proxy.add(WireFault(b"PUT /", drop_reply=True))
+            with pytest.raises(AmbiguousWriteError):
+                await storage.write_bytes("k", b"mine!!", if_absent=True)
+
     async def test_nothing_is_sent_again_behind_our_back(
         self, storage: S3Storage, proxy: FaultProxy
     ) -> None:

@@ -72,13 +72,16 @@ class S3Config:
             raise InvalidArgumentError("sse_customer_key must have 32 bytes")
         if self.customer_key is not None and self.server_side_encryption is not None:
             raise InvalidArgumentError("give sse_customer_key or server_side_encryption, not both")
-        if self.kms_key_id is not None and not (self.server_side_encryption or "").startswith(
-            "aws:kms"
-        ):
+        if self.kms_key_id is not None and not self.kms:
             raise InvalidArgumentError("kms_key_id needs server_side_encryption='aws:kms'")
         for name in ("connect_timeout", "read_timeout", "retry_deadline"):
             if not getattr(self, name) > 0:
                 raise InvalidArgumentError(f"{name} must be positive: seconds")
+
+    @property
+    def kms(self) -> bool:
+        """Whether objects are encrypted by KMS, so that their etags are not MD5."""
+        return (self.server_side_encryption or "").startswith("aws:kms")
 
     def write_headers(self) -> dict[str, str]:
         """Return the headers by which everything is stored."""

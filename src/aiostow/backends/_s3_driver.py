@@ -290,7 +290,7 @@ class S3Driver:
             if entry is not None and entry.size == size:
                 if entry.etag == md5_hex(buffers):
                     return entry
-                if entry.etag is not None and len(entry.etag) != 32:
+                if self.config.customer_key is not None or self.config.kms:
                     raise AmbiguousWriteError(
                         "an earlier try may have written it: its etag does not tell"
                     ) from exc
