@@ -243,7 +243,8 @@ class TestWriting:
         self, make_storage: MakeStorage, proxy: FaultProxy
     ) -> None:
         url = f"http://127.0.0.1:{proxy.port}"
-        async with make_storage(endpoint_url=url, server_side_encryption="aws:kms") as storage:
+        kms = {"server_side_encryption": "aws:kms", "kms_key_id": "a-key"}
+        async with make_storage(endpoint_url=url, **kms) as storage:
             await storage.write_bytes("k", b"theirs")
             proxy.add(WireFault(b"PUT /", drop_reply=True))
             with pytest.raises(AmbiguousWriteError):
