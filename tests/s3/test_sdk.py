@@ -298,6 +298,25 @@ class TestWays:
                 assert [entry.name for entry in await storage.list()] == ["k"]
         assert sum(b"/eu-north-1/" in head for head in requests) == 1
 
+    async def test_requests_under_way_survive_a_redirect(
+        self, server: S3Server, make_storage: MakeStorage
+    ) -> None:
+        redirected = 0
+
+        def decide(head: bytes) -> bytes:
+            nonlocal redirected
+            if b"/us-east-1/s3/" in head:
+                return head
+            redirected += 1
+            return answer("301 Moved Permanently", x_amz_bucket_region="us-east-1")
+
+        async with front(server.port, decide) as port:
+            url = f"http://127.0.0.1:{port}"
+            async with make_storage(endpoint_url=url, aws_region="eu-north-1") as storage:
+                await asyncio.gather(*(storage.write_bytes(f"k{i}", b"1") for i in range(20)))
+                assert len(await storage.list()) == 20
+        assert redirected > 1
+
     async def test_a_redirect_without_a_region_is_told(
         self, server: S3Server, make_storage: MakeStorage
     ) -> None:

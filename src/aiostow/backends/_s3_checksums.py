@@ -110,7 +110,7 @@ class Checksums:
 
 def md5_text(buffers: Sequence[Buffer]) -> str:
     """Return the MD5 of a body as ``Content-MD5`` says it."""
-    return Checksums("md5", "content-md5").value(buffers)
+    return Checksums.of("md5").value(buffers)
 
 
 def _text(digest: bytes) -> str:

@@ -56,6 +56,7 @@ class S3Client:
         self._config = config
         self.sdk = sdk
         self.bucket_seen = False
+        self._left: list[Sdk] = []  # of regions where the bucket was not
         common = {"x-amz-request-payer": "requester"} if config.request_payer else {}
         self.plane: Plane
         if config.data_plane == "sdk" or config.customer_key is not None or not sdk.endpoint.plain:
@@ -65,14 +66,15 @@ class S3Client:
 
     async def _redirect(self, region: str) -> Sdk:
         sdk = await Sdk.open(self._config, region)
-        old, self.sdk = self.sdk, sdk
-        await old.aclose()
+        self._left.append(self.sdk)  # others may still wait for answers on it
+        self.sdk = sdk
         return sdk
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self.plane.aclose()
-        await self.sdk.aclose()
+        for sdk in (*self._left, self.sdk):
+            await sdk.aclose()
 
 
 class S3Driver:

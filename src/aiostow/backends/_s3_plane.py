@@ -29,7 +29,6 @@ class Answer:
 class Got:
     """An answer whose body is still to come."""
 
-    status: int
     headers: Mapping[str, str]
     body: Opened
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from ..driver import Buffer
 from ..models import ByteRange
@@ -23,7 +24,9 @@ from ._s3_xml import (
     parse_list,
 )
 from ._sigv4 import EMPTY, UNSIGNED, Signer, encode_path, encode_query
-from .http import Body, Http, Reply, Request, ServiceError
+from .http import Http, Reply, Request, ServiceError
+
+T = TypeVar("T")
 
 _UNSAFE_IN_XML = frozenset(map(chr, range(32)))
 
@@ -46,6 +49,7 @@ class RestPlane:
         self._common = dict(common)
         self._redirect = redirect
         self._moving = asyncio.Lock()
+        self._left: list[Http] = []  # of regions where the bucket was not
         self._settle(sdk)
 
     def _settle(self, sdk: Sdk) -> None:
@@ -56,7 +60,8 @@ class RestPlane:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        for http in (*self._left, self._http):
+            await http.aclose()
 
     async def _authorize(self, request: Request) -> Mapping[str, str]:
         headers = {**self._common, **request.headers}
@@ -77,7 +82,6 @@ class RestPlane:
         query: Sequence[tuple[str, str]] = (),
         body: Sequence[Buffer] = (),
     ) -> Request:
-        # A bucket's own path is without the slash that separates a key.
         path = self._endpoint.base + encode_path(key)
         return Request(method, path, encode_query(query) if query else "", headers, body)
 
@@ -90,38 +94,32 @@ class RestPlane:
         body: Sequence[Buffer] = (),
         parse: Callable[[Reply], None] | None = None,
     ) -> Reply:
+        return await self._sent(
+            lambda http: http.call(self._request(method, key, headers, query, body), parse=parse)
+        )
+
+    async def _sent(self, send: Callable[[Http], Awaitable[T]]) -> T:
+        """Send a request, and once more to where the bucket is, if the answer tells."""
         http = self._http
         try:
-            return await http.call(self._request(method, key, headers, query, body), parse=parse)
+            return await send(http)
         except ServiceError as exc:
-            await self._follow(exc, http)
-        return await self._http.call(self._request(method, key, headers, query, body), parse=parse)
-
-    async def _open(self, key: str, headers: Mapping[str, str]) -> Body:
-        http = self._http
-        try:
-            return await http.open(self._request("GET", key, headers))
-        except ServiceError as exc:
-            await self._follow(exc, http)
-        return await self._http.open(self._request("GET", key, headers))
-
-    async def _follow(self, error: ServiceError, http: Http) -> None:
-        """Go where the bucket is, if the error tells; otherwise raise it."""
-        region = region_of(error)
-        if region is None or (region == self._sdk.endpoint.region and http is self._http):
-            raise error
+            region = region_of(exc)
+            if region is None or (region == self._endpoint.region and http is self._http):
+                raise
         async with self._moving:
             if http is self._http:
                 self._settle(await self._redirect(region))
-                await http.aclose()
+                self._left.append(http)  # others may still wait for answers on it
+        return await send(self._http)
 
     # -- the verbs ------------------------------------------------------------------------------
 
     async def get(self, key: str, span: ByteRange | None, headers: Mapping[str, str]) -> Got:
         if span is not None:
             headers = {**headers, "range": f"bytes={span.offset}-{span.end - 1}"}
-        body = await self._open(key, headers)
-        return Got(body.status, body.headers, body)
+        body = await self._sent(lambda http: http.open(self._request("GET", key, headers)))
+        return Got(body.headers, body)
 
     async def head(self, key: str, headers: Mapping[str, str]) -> Answer:
         return _answer(await self._call("HEAD", key, headers))

@@ -54,8 +54,7 @@ class SdkPlane:
         if span is not None:
             headers = {**headers, "range": f"bytes={span.offset}-{span.end - 1}"}
         answer = await self._call("GetObject", headers, secret=True, Key=key)
-        meta = answer["ResponseMetadata"]
-        return Got(meta["HTTPStatusCode"], meta["HTTPHeaders"], _Body(answer["Body"]))
+        return Got(answer["ResponseMetadata"]["HTTPHeaders"], _Body(answer["Body"]))
 
     async def head(self, key: str, headers: Mapping[str, str]) -> Answer:
         return _answer(await self._call("HeadObject", headers, secret=True, Key=key))

@@ -381,10 +381,6 @@ class _Payload(aiohttp.Payload):
         raise TypeError("the body of a request is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        if self._size <= _SMALL:
-            buffers = self._buffers
-            await writer.write(bytes(buffers[0]) if len(buffers) == 1 else b"".join(buffers))
-            return
         writer.send_headers()
         for view in self._slices():
             async with asyncio.timeout(self._timeout):
