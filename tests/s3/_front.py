@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-Decide = Callable[[bytes], bytes]
+Decide = Callable[[bytes], bytes | Awaitable[bytes]]
 """Returns the bytes to send on in place of a request's head; what begins with ``HTTP/`` answers."""
 
 
@@ -32,6 +32,8 @@ async def front(port: int, decide: Decide) -> AsyncIterator[int]:
                 length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
                 body = await reader.readexactly(int(length[1])) if length else b""
                 decided = decide(head)
+                if not isinstance(decided, bytes):
+                    decided = await decided
                 if decided.startswith(b"HTTP/"):
                     writer.write(decided)
                 else:

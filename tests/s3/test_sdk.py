@@ -303,11 +303,12 @@ class TestWays:
     ) -> None:
         redirected = 0
 
-        def decide(head: bytes) -> bytes:
+        async def decide(head: bytes) -> bytes:
             nonlocal redirected
             if b"/us-east-1/s3/" in head:
                 return head
             redirected += 1
+            await asyncio.sleep(0.02 * redirected)  # the last long after the first moved on
             return answer("301 Moved Permanently", x_amz_bucket_region="us-east-1")
 
         async with front(server.port, decide) as port:
