@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import builtins
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from ._context import ErrorContext
-from .driver import Pages
+from .driver import Driver, Pages
 from .errors import InvalidTypeError
 from .keys import KeyRules, Prefix
 from .models import Folder, ListEntry
 
 ItemT = TypeVar("ItemT", bound=ListEntry | Folder)
+
+
+class ConnectedPages:
+    """The pages of a listing that connects only when its first page is asked for."""
+
+    def __init__(
+        self, ready: Callable[[], Awaitable[Driver]], scan: Callable[[Driver], Pages]
+    ) -> None:
+        self._ready = ready
+        self._scan = scan
+        self._pages: Pages | None = None
+
+    async def next_page(self) -> Sequence[ListEntry | Folder] | None:
+        driver = await self._ready()
+        if self._pages is None:
+            self._pages = self._scan(driver)
+        return await self._pages.next_page()
+
+    async def aclose(self) -> None:
+        if self._pages is not None:
+            await self._pages.aclose()
 
 
 class ListingIterator(Generic[ItemT]):

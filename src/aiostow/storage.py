@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable
 from typing import Any, Literal, TypeAlias, TypeVar, Unpack, overload
 
 import aiofiles
@@ -12,11 +12,11 @@ from aiofiles.threadpool.binary import AsyncFileIO
 from ._context import ErrorContext
 from ._core import DEFAULT_MEMORY_BUDGET, as_write_options
 from ._linking import LinkedEndpoint
-from ._listing import Listing, ListingIterator
+from ._listing import ConnectedPages, Listing, ListingIterator
 from ._objects import Objects
 from ._readahead import ReadAhead
 from ._transfer import BLOCK, Incoming, Outgoing, Progress, ProgressCallback, pump
-from .driver import Buffer, Driver, Mover, Pages
+from .driver import Buffer, Driver, Mover
 from .errors import (
     FileExistsInStorageError,
     InvalidTypeError,
@@ -245,7 +245,7 @@ class Storage(Objects):
         def begin() -> ListingIterator[Any]:
             with context:
                 self._check_open()
-            pages = _ConnectedPages(
+            pages = ConnectedPages(
                 self._ready,
                 lambda driver: driver.scan(below, recursive=recursive, start_after=after),
             )
@@ -475,27 +475,6 @@ class Storage(Objects):
 
 class InternalLinksStorageBackend(Storage):
     """A storage whose service has no links of its own: its links are tokens for an endpoint."""
-
-
-class _ConnectedPages:
-    """The pages of a listing that connects only when its first page is asked for."""
-
-    def __init__(
-        self, ready: Callable[[], Awaitable[Driver]], scan: Callable[[Driver], Pages]
-    ) -> None:
-        self._ready = ready
-        self._scan = scan
-        self._pages: Pages | None = None
-
-    async def next_page(self) -> Sequence[ListEntry | Folder] | None:
-        driver = await self._ready()
-        if self._pages is None:
-            self._pages = self._scan(driver)
-        return await self._pages.next_page()
-
-    async def aclose(self) -> None:
-        if self._pages is not None:
-            await self._pages.aclose()
 
 
 def _close_late(file: AsyncFileIO) -> None:
