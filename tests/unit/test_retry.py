@@ -60,9 +60,16 @@ def test_the_budget_is_shared_and_refilled_by_success() -> None:
         tries += 1
     assert tries == 100
     for _ in range(5):
-        budget.succeeded()
+        budget.succeeded(after_retry=False)
     assert retry(budget=budget).pause(BUSY, 0.0) is not None
     assert retry(budget=budget).pause(BUSY, 0.0) is None
+
+
+def test_tries_that_succeed_cost_nothing() -> None:
+    budget = RetryBudget()
+    for _ in range(1000):
+        assert retry(budget=budget).pause(LOST, 0.0) is not None
+        budget.succeeded(after_retry=True)
 
 
 def test_it_remembers_that_an_earlier_try_may_have_been_carried_out() -> None:

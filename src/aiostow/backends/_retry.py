@@ -37,7 +37,8 @@ class RetryBudget:
     """What all requests to one service may spend on further tries.
 
     It keeps a service that is down from being asked nine times as often: every further try costs
-    five tokens of five hundred, and every request that succeeds gives one back.
+    five tokens of five hundred. A request that succeeds gives back what its last try cost, or one
+    token if its first was enough, so that a connection lost now and then costs nothing.
     """
 
     def __init__(self) -> None:
@@ -50,9 +51,9 @@ class RetryBudget:
         self._tokens -= _COST
         return True
 
-    def succeeded(self) -> None:
-        """Give back a little."""
-        self._tokens = min(self._tokens + 1, _TOKENS)
+    def succeeded(self, after_retry: bool) -> None:
+        """Give back what a success shows was not wasted."""
+        self._tokens = min(self._tokens + (_COST if after_retry else 1), _TOKENS)
 
 
 @dataclass(slots=True)

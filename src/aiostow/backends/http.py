@@ -225,7 +225,7 @@ class Http:
             except (TransportError, ServiceError) as exc:
                 error = exc
             else:
-                self._budget.succeeded()
+                self._budget.succeeded(after_retry=retry.tries > 0)
                 return result, retry.unsure
             pause = retry.pause(_judge(error), time.monotonic() - started)
             if pause is None:
