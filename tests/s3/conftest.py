@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +14,8 @@ from botocore.config import Config
 
 from aiostow import S3Storage
 from aiostow.testing import FaultProxy
-from tests.servers import S3_SERVERS, Missing, S3Server
+from tests.servers import S3_SERVERS, S3Server
+from tests.servers.running import running
 
 MIB = 1 << 20
 
@@ -36,27 +35,8 @@ def no_aws() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], S3Server]]:
     """Return a server by name, started when it is first asked for."""
-    running: dict[str, S3Server | Exception] = {}
-    with ExitStack() as stack:
-
-        def start(name: str) -> S3Server:
-            if name not in running:
-                folder: Path = tmp_path_factory.mktemp("servers") / name
-                try:
-                    running[name] = stack.enter_context(S3_SERVERS[name](folder))
-                except Exception as exc:  # once, not for every test
-                    running[name] = exc
-            found = running[name]
-            if isinstance(found, S3Server):
-                return found
-            if not isinstance(found, Missing):
-                raise found
-            message = f"the tests on {name} are left out: {found}"
-            if os.environ.get("CI"):
-                pytest.fail(message)
-            pytest.skip(message)
-
-        yield start
+    with running(S3_SERVERS, tmp_path_factory.mktemp("servers")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -29,12 +29,12 @@ from aiostow import (
     UnsupportedOperationError,
 )
 from aiostow.backends._s3_errors import to_storage_error
-from aiostow.backends._s3_xml import fields_of, parse_list, parse_time
+from aiostow.backends._s3_xml import as_error, parse_list, parse_time
 from aiostow.backends.http import ServiceError
 from aiostow.testing import FaultProxy, WireFault
 from tests.servers import S3Server
+from tests.servers.front import answer, front
 
-from ._front import answer, front
 from ._suite import MakeStorage
 
 pytestmark = pytest.mark.anyio
@@ -304,7 +304,7 @@ def test_every_error_of_the_sdk_is_known() -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reading_of_an_error(data: bytes) -> None:
-    fields_of(data)
+    as_error(data)
 
 
 @given(st.text("<>/&;ListBucketResultContentsKey \n", max_size=200))

@@ -21,7 +21,7 @@ from aiostow import (
     S3Storage,
     Support,
 )
-from aiostow.backends._s3_links import content_disposition
+from aiostow._disposition import content_disposition
 from aiostow.backends._s3_xml import Part, complete_body
 from tests.servers import S3Server
 

@@ -27,8 +27,8 @@ from aiostow.backends.s3 import S3Driver
 from aiostow.testing import FaultProxy, WireFault
 from aiostow.testing.conformance._base import pattern
 from tests.servers import S3Server
+from tests.servers.front import front
 
-from ._front import front
 from ._suite import MakeStorage
 
 pytestmark = pytest.mark.anyio

@@ -30,8 +30,8 @@ from aiostow.backends._s3_rest import RestPlane
 from aiostow.backends._s3_sdk import Endpoint, Sdk
 from aiostow.backends._s3_sdk_plane import SdkPlane
 from tests.servers import S3Server, ministack
+from tests.servers.front import answer, front
 
-from ._front import answer, front
 from ._suite import MakeStorage
 
 pytestmark = pytest.mark.anyio

@@ -14,14 +14,13 @@ from botocore.credentials import Credentials as TheirCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiostow.backends._percent import encode_path, encode_query
 from aiostow.backends._sigv4 import (
     EMPTY,
     MAX_EXPIRY,
     UNSIGNED,
     Credentials,
     Signer,
-    encode_path,
-    encode_query,
 )
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from ._process import Missing, S3Server
+from .azurite import AzuriteServer, azurite
 from .ceph import ceph
 from .ministack import ministack
 from .swift import swift
 
-__all__ = ["S3_SERVERS", "Missing", "S3Server", "ceph", "ministack", "swift"]
+__all__ = [
+    "S3_SERVERS", "AzuriteServer", "Missing", "S3Server", "azurite", "ceph", "ministack", "swift",
+]  # fmt: skip
 
 S3_SERVERS = {"ceph": ceph, "swift": swift, "ministack": ministack}

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-import pendulum
-from pendulum import DateTime
-
 from ..driver import Buffer, Chunks
-from ..models import ListEntry
+from ..errors import ObjectChangedError, StorageIOError
+from ..models import ByteRange, ListEntry
+from ._rest_entry import etag_of
+from .http import ServiceError
 
 RANGE = 4 << 20
 """Bytes of a range, where several are under way at once."""
 
 _AFTER_JUMP = 256 << 10  # bytes of the first range after a jump
 _DEEPEST = 16
-
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
-    )
-}
 
 
 class Opened(Protocol):
@@ -39,13 +31,25 @@ class Opened(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Got:
+    """An answer whose body is still to come."""
+
+    headers: Mapping[str, str]
+    body: Opened
+
+
+Get = Callable[[str, ByteRange | None, Mapping[str, str]], Awaitable[Got]]
+"""Asks for an object or a range of it, with headers."""
+
+
 class RestSource:
     """The `Source` of a REST backend.
 
     Args:
         entry: what the opening request told.
         opening: its body, which is that of the whole object.
-        fetch: asks for a range of this version.
+        get: asks for a range.
     """
 
     read_size = RANGE
@@ -56,11 +60,11 @@ class RestSource:
         self,
         entry: ListEntry,
         opening: Opened,
-        fetch: Callable[[int, int], Awaitable[Chunks]],
+        get: Get,
     ) -> None:
         self.entry = entry
         self._opening: Opened | None = opening
-        self._fetch = fetch
+        self._get = get
 
     @property
     def first_size(self) -> int:
@@ -74,7 +78,29 @@ class RestSource:
             if offset == 0:
                 return opening if length >= self.entry.size else opening.limit(length)
             opening.close()
-        return await self._fetch(offset, length)
+        return await self._fetch(offset, min(length, self.entry.size - offset))
+
+    async def _fetch(self, offset: int, length: int) -> Chunks:
+        if length <= 0:
+            return _Nothing()
+        entry = self.entry
+        headers = {} if entry.etag is None else {"if-match": f'"{entry.etag}"'}
+        try:
+            got = await self._get(entry.name, ByteRange(offset, length), headers)
+        except ServiceError as exc:
+            if exc.status in (404, 412, 416):
+                raise ObjectChangedError("the object was replaced while it was read") from exc
+            raise
+        try:
+            if entry.etag != etag_of(got.headers):
+                raise ObjectChangedError("the object was replaced while it was read")
+            begins = got.headers.get("content-range", "bytes 0-").startswith(f"bytes {offset}-")
+            if not begins:
+                raise StorageIOError("the service answered with another range than the asked one")
+        except BaseException:
+            got.body.close()
+            raise
+        return got.body.limit(length)
 
     def close(self) -> None:
         """Give the opening body back, if it was not used."""
@@ -83,21 +109,14 @@ class RestSource:
             opening.close()
 
 
-def http_date(text: str) -> DateTime:
-    """Return the moment of a date such as ``Wed, 21 Oct 2026 07:28:00 GMT`` (RFC 9110)."""
-    try:
-        return DateTime(
-            int(text[12:16]), _MONTHS[text[8:11]], int(text[5:7]),
-            int(text[17:19]), int(text[20:22]), int(text[23:25]), tzinfo=pendulum.UTC,
-        )  # fmt: skip
-    except (KeyError, ValueError):
-        return moment(parsedate_to_datetime(text))  # one of the two older forms
+class _Nothing:
+    """The bytes of an empty range."""
 
+    def __aiter__(self) -> _Nothing:
+        return self
 
-def moment(when: datetime) -> DateTime:
-    """Return an aware datetime as the public API has it."""
-    utc = when.astimezone(UTC)
-    return DateTime(
-        utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond,
-        tzinfo=pendulum.UTC,
-    )  # fmt: skip
+    async def __anext__(self) -> Buffer:
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        return None

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from ..errors import InvalidArgumentError
+from ._checksums import Checksum
 
 MIB = 1 << 20
 MIN_PART = 5 * MIB
@@ -16,7 +17,6 @@ MAX_PARTS = 10_000
 MAX_KEY = 1024
 """Bytes of a key."""
 
-Checksum: TypeAlias = Literal["crc32", "crc64nvme", "md5"]
 AddressingStyle: TypeAlias = Literal["auto", "virtual", "path"]
 DataPlane: TypeAlias = Literal["auto", "sdk"]
 

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from ..driver import Buffer, Chunks, Limits, PresignedUrl
+from ..driver import Buffer, Limits, PresignedUrl
 from ..errors import (
     AmbiguousWriteError,
-    InvalidArgumentError,
     InvalidKeyError,
     ObjectChangedError,
     StorageError,
-    StorageIOError,
     StorageNotFoundError,
     UnsupportedOperationError,
 )
 from ..links import InternalLinkTokenData
 from ..models import ByteRange, Capabilities, ListEntry, Support, WriteOptions
+from ._checksums import Checksums, md5_hex
 from ._loops import PerLoop
-from ._rest_source import RestSource, http_date, moment
-from ._s3_checksums import Checksums, md5_hex
+from ._rest_copy import copy_by_pieces
+from ._rest_entry import (
+    check_headers,
+    entry_of,
+    moment,
+    option_headers,
+    with_options,
+    written,
+)
+from ._rest_pages import RestPages
+from ._rest_source import RestSource
 from ._s3_config import MAX_KEY, MAX_PART, MAX_PARTS, MIN_PART, S3Config
 from ._s3_errors import to_storage_error
 from ._s3_links import presign_link
-from ._s3_pages import S3Pages
 from ._s3_plane import Plane
 from ._s3_rest import RestPlane
 from ._s3_sdk import Sdk
 from ._s3_sdk_plane import SdkPlane
-from ._s3_upload import S3Upload, check_commit, written
+from ._s3_upload import S3Upload, check_commit
 from .http import ServiceError
 
 _COPY_LIMIT = 5 << 30  # bytes that one CopyObject copies
 _COPY_PART = 512 << 20
-_COPIES_AT_ONCE = 8
 _DEPTH = 8
 _META = "x-amz-meta-"
-_PRINTABLE = frozenset(map(chr, range(32, 127)))
 
 
 class S3Client:
@@ -86,7 +90,7 @@ class S3Driver:
         self._uploads: set[str] = set()  # ids of those under way here
         self._aws = config.endpoint_url is None  # until the SDK knows better
         self._own_headers = config.write_headers()
-        _check_headers(self._own_headers)
+        check_headers(self._own_headers, _META, "S3")
         self.write_limits: Limits = Limits(
             preferred=config.part_size,
             min_size=MIN_PART,
@@ -171,7 +175,7 @@ class S3Driver:
             await self._check_bucket(client, exc)
             raise
         client.bucket_seen = True
-        return _entry(key, answer.headers)
+        return entry_of(key, answer.headers, _META)
 
     @staticmethod
     async def _check_bucket(client: S3Client, exc: ServiceError) -> None:
@@ -185,8 +189,11 @@ class S3Driver:
             ) from exc
         client.bucket_seen = True
 
-    def scan(self, prefix: str, *, recursive: bool, start_after: str | None) -> S3Pages:
-        return S3Pages(self._plane, prefix, "" if recursive else "/", start_after)
+    def scan(self, prefix: str, *, recursive: bool, start_after: str | None) -> RestPages:
+        plane, delimiter = self._plane, "" if recursive else "/"
+        return RestPages(
+            lambda token: plane.list(prefix, delimiter, start_after, token), start_after
+        )
 
     async def delete(self, keys: Sequence[str]) -> Mapping[str, BaseException]:
         for key in keys:
@@ -220,37 +227,12 @@ class S3Driver:
                 raise ObjectChangedError(f"the object is not the version {if_match!r}") from exc
             raise
         client.bucket_seen = True
-        entry = _entry(key, got.headers)
+        entry = entry_of(key, got.headers, _META)
         body = got.body
         if checksums is not None:
             body = checksums.watch(body, got.headers, entry.size)
 
-        async def fetch(offset: int, length: int) -> Chunks:
-            return await self._fetch(entry, offset, length)
-
-        return RestSource(entry, body, fetch)
-
-    async def _fetch(self, entry: ListEntry, offset: int, length: int) -> Chunks:
-        length = min(length, entry.size - offset)
-        if length <= 0:
-            return _Nothing()
-        headers = {} if entry.etag is None else {"if-match": f'"{entry.etag}"'}
-        try:
-            got = await self._plane.get(entry.name, ByteRange(offset, length), headers)
-        except ServiceError as exc:
-            if exc.status in (404, 412, 416):
-                raise ObjectChangedError("the object was replaced while it was read") from exc
-            raise
-        try:
-            if entry.etag != _etag(got.headers):
-                raise ObjectChangedError("the object was replaced while it was read")
-            begins = got.headers.get("content-range", "bytes 0-").startswith(f"bytes {offset}-")
-            if not begins:
-                raise StorageIOError("the service answered with another range than the asked one")
-        except BaseException:
-            got.body.close()
-            raise
-        return got.body.limit(length)
+        return RestSource(entry, body, client.plane.get)
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -265,7 +247,7 @@ class S3Driver:
             answer = await self._plane.put(key, buffers, headers)
         except ServiceError as exc:
             return await self._after_failed_put(key, buffers, size, options, exc)
-        return written(key, size, answer, options)
+        return written(key, size, answer.headers, options)
 
     def _set_conditions(self, headers: dict[str, str], options: WriteOptions) -> None:
         if options.if_absent:
@@ -339,15 +321,8 @@ class S3Driver:
 
     def _write_headers(self, key: str, options: WriteOptions) -> dict[str, str]:
         _check_length(key)
-        told = {
-            "content-type": options.content_type,
-            "content-encoding": options.content_encoding,
-            "cache-control": options.cache_control,
-        }
-        headers = {name: value for name, value in told.items() if value is not None}
-        for name, value in (options.metadata or {}).items():
-            headers[_META + name.lower()] = value
-        _check_headers(headers)
+        headers = option_headers(options, _META)
+        check_headers(headers, _META, "S3")
         return headers | self._own_headers
 
     async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
@@ -377,7 +352,7 @@ class S3Driver:
             # Copied anew, or replaced since on a service that knows no condition: see what it is.
             return await self.stat(dst)
         return replace(
-            _with_options(source, options), name=dst, last_modified=moment(result["LastModified"])
+            with_options(source, options), name=dst, last_modified=moment(result["LastModified"])
         )
 
     async def _copy_through(self, source: ListEntry, dst: str, options: WriteOptions) -> ListEntry:
@@ -394,33 +369,21 @@ class S3Driver:
         self, source: ListEntry, dst: str, options: WriteOptions, part: int = _COPY_PART
     ) -> ListEntry:
         upload = await self._begin(dst, options, None)
-        sdk = self.sdk
-        turns = asyncio.Semaphore(_COPIES_AT_ONCE)
+        sdk, etag = self.sdk, source.etag or ""
 
-        async def one(number: int, begin: int) -> None:
-            async with turns:
-                end = min(begin + part, source.size)
-                etag = await sdk.copy_part(
-                    dst, upload.upload_id, number + 1, source.name, source.etag or "", begin, end
-                )  # fmt: skip
-                upload.staged(number, end - begin, etag)
+        async def fetch(index: int, span: ByteRange) -> None:
+            upload.staged(
+                index,
+                span.length,
+                await sdk.copy_part(dst, upload.upload_id, index + 1, source.name, etag, span),
+            )
 
-        tasks = [
-            asyncio.ensure_future(one(number, begin))
-            for number, begin in enumerate(range(0, source.size, part))
-        ]
-        try:
-            await asyncio.gather(*tasks)
+        async def check() -> None:
             # Ceph copies a part whatever version the source has by then, so look once more.
             if (await self.stat(source.name)).etag != source.etag:
                 raise ObjectChangedError("the source was replaced while it was copied")
-            return await upload.commit()
-        except BaseException:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await upload.abort()
-            raise
+
+        return await copy_by_pieces(upload, source.size, part, fetch, check)
 
     # -- what else S3 can -----------------------------------------------------------------------
 
@@ -442,59 +405,6 @@ class S3Driver:
         return to_storage_error(exc)
 
 
-class _Nothing:
-    """The bytes of an empty range."""
-
-    def __aiter__(self) -> _Nothing:
-        return self
-
-    async def __anext__(self) -> Buffer:
-        raise StopAsyncIteration
-
-    def close(self) -> None:
-        return None
-
-
 def _check_length(key: str) -> None:
     if len(key) > MAX_KEY // 4 and len(key.encode()) > MAX_KEY:
         raise InvalidKeyError(f"the key is too long for S3: {MAX_KEY} bytes at most")
-
-
-def _check_headers(headers: Mapping[str, str]) -> None:
-    for name, value in headers.items():
-        if not _PRINTABLE.issuperset(name + value) or value != value.strip():
-            raise InvalidArgumentError(
-                f"{name.removeprefix(_META)}={value!r} cannot be kept by S3: it has printable "
-                "ASCII, without spaces at its ends"
-            )
-
-
-def _etag(headers: Mapping[str, str]) -> str | None:
-    return headers.get("etag", "").strip('"') or None
-
-
-def _entry(key: str, headers: Mapping[str, str]) -> ListEntry:
-    return ListEntry(
-        name=key,
-        last_modified=http_date(headers["last-modified"]),
-        size=int(headers["content-length"]),
-        etag=_etag(headers),
-        content_type=headers.get("content-type"),
-        content_encoding=headers.get("content-encoding"),
-        cache_control=headers.get("cache-control"),
-        metadata={
-            name[len(_META) :].lower(): value
-            for name, value in headers.items()
-            if name[: len(_META)].lower() == _META
-        },
-    )
-
-
-def _with_options(entry: ListEntry, options: WriteOptions) -> ListEntry:
-    return replace(
-        entry,
-        content_type=options.content_type,
-        content_encoding=options.content_encoding,
-        cache_control=options.cache_control,
-        metadata=None if options.metadata is None else dict(options.metadata),
-    )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from urllib.parse import quote
 
+from .._disposition import content_disposition
 from ..driver import PresignedUrl
 from ..errors import CredentialsError, InvalidArgumentError, NotSupportedError
 from ..links import InternalLinkTokenData
 from ..models import ShareLinkOperation
+from ._percent import encode_path
 from ._s3_config import S3Config
 from ._s3_sdk import Sdk
-from ._sigv4 import MAX_EXPIRY, Signer, encode_path
+from ._sigv4 import MAX_EXPIRY, Signer
 
 _METHODS = {
     ShareLinkOperation.download: "GET",
@@ -105,18 +106,3 @@ async def sign_url(
     query = signer.presign(method, path, parameters, headers, credentials, now, expires)
     url = f"{endpoint.origin}{path}?{query}"
     return PresignedUrl(url, (method,), {name.title(): value for name, value in headers.items()})
-
-
-def content_disposition(kind: str, name: str) -> str:
-    """Return the header that suggests a file name (RFC 6266, with RFC 8187 for what is not ASCII).
-
-    Args:
-        kind: ``"attachment"`` or ``"inline"``.
-        name: of the file; only what follows its last ``/`` is suggested.
-    """
-    name = name.rpartition("/")[2]
-    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name)
-    value = f'{kind}; filename="{plain}"'
-    if plain != name:
-        value += f"; filename*=UTF-8''{quote(name, safe='')}"
-    return value

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from ..driver import Buffer
 from ..models import ByteRange
-from ._rest_source import Opened
-from ._s3_xml import ListPage, Part
+from ._rest_pages import ListPage
+from ._rest_source import Got
+from ._s3_xml import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,6 @@ class Answer:
 
     headers: Mapping[str, str]
     unsure: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Got:
-    """An answer whose body is still to come."""
-
-    headers: Mapping[str, str]
-    body: Opened
 
 
 class Plane(Protocol):

@@ -9,21 +9,23 @@ from typing import TypeVar
 
 from ..driver import Buffer
 from ..models import ByteRange
-from ._s3_checksums import md5_text
+from ._checksums import md5_text
+from ._percent import encode_path, encode_query
+from ._rest_pages import ListPage
+from ._rest_source import Got
 from ._s3_errors import region_of
-from ._s3_plane import Answer, Got
+from ._s3_plane import Answer
 from ._s3_sdk import Endpoint, Sdk
 from ._s3_xml import (
-    ListPage,
     Part,
     as_error,
     complete_body,
     delete_body,
-    fields_of,
     parse_failures,
     parse_list,
 )
-from ._sigv4 import EMPTY, UNSIGNED, Signer, encode_path, encode_query
+from ._sigv4 import EMPTY, UNSIGNED, Signer
+from ._xml import Document
 from .http import Http, Reply, Request, ServiceError
 
 T = TypeVar("T")
@@ -129,8 +131,7 @@ class RestPlane:
 
     async def create(self, key: str, headers: Mapping[str, str]) -> str:
         reply = await self._call("POST", key, headers, [("uploads", "")])
-        _, fields = fields_of(reply.body)
-        return fields["UploadId"]
+        return Document.parse_any(reply.body).fields["UploadId"]
 
     async def part(
         self, key: str, upload_id: str, number: int, buffers: Sequence[Buffer],
@@ -145,8 +146,8 @@ class RestPlane:
         body = [complete_body(parts)]
         # No content type: Swift would take it for the object's.
         reply = await self._call("POST", key, headers, [("uploadId", upload_id)], body, _complain)
-        _, fields = fields_of(reply.body)
-        return Answer({**reply.headers, "etag": fields.get("ETag", "")}, reply.unsure)
+        etag = Document.parse_any(reply.body).fields.get("ETag", "")
+        return Answer({**reply.headers, "etag": etag}, reply.unsure)
 
     async def abort(self, key: str, upload_id: str) -> None:
         await self._call("DELETE", key, {}, [("uploadId", upload_id)])

@@ -21,10 +21,11 @@ from botocore.httpsession import get_cert_path
 from botocore.loaders import create_loader
 from botocore.utils import get_environ_proxies
 
+from ..models import ByteRange
 from ._s3_config import S3Config
 from ._s3_errors import lost_by_sdk
 from ._sigv4 import Credentials
-from .http import HttpOptions, ServiceError
+from .http import HttpOptions, ServiceError, tls_context
 
 try:
     import aioboto3
@@ -240,12 +241,7 @@ class Sdk:
                 or os.environ.get("REQUESTS_CA_BUNDLE")
                 or True
             )
-        context = ssl.create_default_context()
-        if verify is False:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        else:
-            context.load_verify_locations(cafile=get_cert_path(verify))
+        context = tls_context(verify if verify is False else get_cert_path(verify))
         certificate = self.client.meta.config.client_cert
         if certificate is not None:
             pair = (certificate,) if isinstance(certificate, str) else certificate
@@ -269,9 +265,9 @@ class Sdk:
             )
 
     async def copy_part(
-        self, key: str, upload_id: str, number: int, source: str, etag: str, begin: int, end: int
-    ) -> str:  # fmt: skip
-        """Copy bytes from `begin` to before `end` into a part and return its etag."""
+        self, key: str, upload_id: str, number: int, source: str, etag: str, span: ByteRange
+    ) -> str:
+        """Copy a range into a part and return its etag."""
         with translated():
             answer = await self.client.upload_part_copy(
                 Bucket=self._config.bucket,
@@ -280,7 +276,7 @@ class Sdk:
                 PartNumber=number,
                 CopySource={"Bucket": self._config.bucket, "Key": source},
                 CopySourceIfMatch=f'"{etag}"',
-                CopySourceRange=f"bytes={begin}-{end - 1}",
+                CopySourceRange=f"bytes={span.offset}-{span.end - 1}",
                 **self._customer_key(),
             )
         etag = answer["CopyPartResult"]["ETag"]

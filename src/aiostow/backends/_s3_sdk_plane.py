@@ -7,11 +7,13 @@ from typing import Any
 
 from ..driver import Buffer
 from ..models import ByteRange, Folder, ListEntry
-from ._rest_source import moment
+from ._rest_entry import moment
+from ._rest_pages import ListPage, place
+from ._rest_source import Got
 from ._s3_errors import lost_by_sdk
-from ._s3_plane import Answer, Got
+from ._s3_plane import Answer
 from ._s3_sdk import Sdk, translated
-from ._s3_xml import ListPage, Part, place
+from ._s3_xml import Part
 from .http import TransportError
 
 _CHUNK = 1 << 20

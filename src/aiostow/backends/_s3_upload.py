@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-from pendulum import from_timestamp
 
 from ..driver import Buffer, Limits
 from ..errors import (
@@ -14,8 +11,8 @@ from ..errors import (
     WriteConflictError,
 )
 from ..models import ListEntry, WriteOptions
-from ._rest_source import http_date
-from ._s3_checksums import Checksums, parts_etag
+from ._checksums import Checksums, parts_etag
+from ._rest_entry import etag_of, written
 from ._s3_plane import Answer, Plane
 from ._s3_xml import Part
 from .http import ServiceError
@@ -73,7 +70,7 @@ class S3Upload:
                 checksum = (self._checksums.element, value)
         self._begun += 1
         answer = await self._plane.part(self._key, self.upload_id, index + 1, buffers, headers)
-        etag = answer.headers["etag"].strip('"')
+        etag = etag_of(answer.headers) or ""
         self.staged(index, sum(map(len, buffers)), etag, checksum)
 
     def staged(
@@ -95,11 +92,11 @@ class S3Upload:
         return entry
 
     async def _entry(self, answer: Answer) -> ListEntry:
-        if not answer.headers.get("etag", "").strip('"'):  # some services keep it to themselves
+        if etag_of(answer.headers) is None:  # some services keep it to themselves
             found = await self._stat(self._key)
             if found is not None:
                 return found
-        return written(self._key, self._size, answer, self._options)
+        return written(self._key, self._size, answer.headers, self._options)
 
     async def _after_failed_complete(self, parts: Sequence[Part], exc: ServiceError) -> ListEntry:
         """Find out what became of a commit that was refused, perhaps after its own earlier try."""
@@ -133,21 +130,6 @@ class S3Upload:
     def _end(self) -> None:
         self._ended = True
         self._living.discard(self.upload_id)
-
-
-def written(key: str, size: int, answer: Answer, options: WriteOptions) -> ListEntry:
-    """Return what is known of an object that was just written; its time is the answer's."""
-    date = answer.headers.get("date")
-    return ListEntry(
-        key,
-        from_timestamp(time.time()) if date is None else http_date(date),
-        size,
-        answer.headers.get("etag", "").strip('"') or None,
-        options.content_type,
-        options.content_encoding,
-        options.cache_control,
-        None if options.metadata is None else dict(options.metadata),
-    )
 
 
 def check_commit(exc: ServiceError, options: WriteOptions) -> None:

@@ -11,7 +11,8 @@ import hmac
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote
+
+from ._percent import encode_query
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 """Stands for the hash of a body that the signature leaves out; TLS protects it instead."""
@@ -36,21 +37,6 @@ class Credentials:
     access_key: str
     secret_key: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
-
-
-def encode_path(key: str) -> str:
-    """Return an object's key as it stands in a URL, and in what is signed."""
-    return quote(key, safe="/-_.~")
-
-
-def encode_query(parameters: Iterable[tuple[str, str]]) -> str:
-    """Return query parameters as they stand in a URL and in what is signed, in order."""
-    return "&".join(
-        f"{name}={value}"
-        for name, value in sorted(
-            (quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in parameters
-        )
-    )
 
 
 class Signer:

@@ -80,14 +80,14 @@ class Request:
     Attributes:
         method: of HTTP.
         path: as it stands in the URL.
-        query: as it stands in the URL.
+        query: as it stands in the URL; it may hold a signature, and the repr does not show it.
         headers: names in lower case.
         body: buffers in order; they can be sent again.
     """
 
     method: str
     path: str
-    query: str = ""
+    query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Sequence[Buffer] = ()
 
@@ -125,6 +125,22 @@ class HttpOptions:
     concurrency: int = 128
     proxy: str | None = None
     tls: ssl.SSLContext | bool = True
+
+
+def tls_context(verify: bool | str) -> ssl.SSLContext:
+    """Return what certificates must look like.
+
+    Args:
+        verify: path of a CA bundle to be trusted beside the system's; True for the system's alone;
+            False checks nothing.
+    """
+    context = ssl.create_default_context()
+    if verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif isinstance(verify, str):
+        context.load_verify_locations(cafile=verify)
+    return context
 
 
 class Http:

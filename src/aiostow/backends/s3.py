@@ -10,7 +10,8 @@ from typing import Any, Literal
 from .._linking import LinkedEndpoint
 from ..links import Expiry, Secrets
 from ..storage import DEFAULT_MEMORY_BUDGET, Storage
-from ._s3_config import AddressingStyle, Checksum, DataPlane, S3Config
+from ._checksums import Checksum
+from ._s3_config import AddressingStyle, DataPlane, S3Config
 from ._s3_driver import S3Driver
 from ._s3_multipart_link import MultipartLink, multipart_link
 

@@ -68,6 +68,10 @@ class Suite:
 
     pytestmark: pytest.MarkDecorator = pytest.mark.anyio
 
+    refused_keys: frozenset[str] = frozenset()
+    """Keys of `ODD_KEYS` that the service would take for others, so that the driver refuses them.
+    """
+
     @pytest.fixture
     def storage(self) -> Any:
         """Yield an empty storage; a backend's class overrides this."""

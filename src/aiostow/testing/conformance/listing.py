@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import ClassVar
 
 import pytest
 
@@ -30,11 +31,14 @@ def names(items: list[ListEntry] | list[ListEntry | Folder]) -> list[str]:
 
 
 class ListingTests(Suite):
+    tree: ClassVar[list[str]] = TREE
+    """What is listed. A backend's class replaces names that its service cannot list, in kind."""
+
     @proves("scan-levels")
     async def test_a_list_is_recursive_with_full_names(self, storage: Storage) -> None:
-        await plant(storage, TREE)
+        await plant(storage, self.tree)
         entries = await storage.list()
-        assert sorted(names(entries)) == sorted(TREE)
+        assert sorted(names(entries)) == sorted(self.tree)
         assert all(entry.size == len(entry.name) for entry in entries)
         assert all(entry.addressable for entry in entries)
         assert names(await storage.list("a")) == ["a/b", "a/c/d", "a/c/e"]
@@ -42,21 +46,21 @@ class ListingTests(Suite):
 
     @proves("scan-order")
     async def test_entries_come_in_the_byte_order_of_full_keys(self, storage: Storage) -> None:
-        await plant(storage, TREE)
+        await plant(storage, self.tree)
         if storage.capabilities.ordered:
-            assert names(await storage.list()) == sorted(TREE, key=str.encode)
+            assert names(await storage.list()) == sorted(self.tree, key=str.encode)
             items = await storage.list(recursive=False)
             places = [i.name + "/" if isinstance(i, Folder) else i.name for i in items]
             assert places == sorted(places, key=str.encode)
 
     @proves("scan-levels")
     async def test_one_level_folds_what_lies_below(self, storage: Storage) -> None:
-        await plant(storage, TREE)
+        await plant(storage, self.tree)
         items = await storage.list(recursive=False)
         folders = {item.name for item in items if isinstance(item, Folder)}
         files = {item.name for item in items if isinstance(item, ListEntry)}
         assert folders == {"a", "a-b", "b", "z", "é"}
-        assert files == {"a.txt", "ab", "zz", "Z", "𐀀", "￿"}
+        assert files == {key for key in self.tree if "/" not in key}
         below = await storage.list("a", recursive=False)
         assert sorted(names(below)) == ["a/b", "a/c"]
         assert {item.name: type(item) for item in below} == {"a/b": ListEntry, "a/c": Folder}
@@ -66,9 +70,9 @@ class ListingTests(Suite):
         assert names(await storage.list("l")) == names(await storage.list("l/")) == ["l/1"]
 
     async def test_starting_is_a_raw_prefix(self, storage: Storage) -> None:
-        await plant(storage, TREE)
+        await plant(storage, self.tree)
         assert sorted(names(await storage.list(starting="a"))) == sorted(
-            key for key in TREE if key.startswith("a")
+            key for key in self.tree if key.startswith("a")
         )
         assert names(await storage.list("b", starting="1")) == ["b/1", "b/10"]
         assert names(await storage.list("a", starting="c/d")) == ["a/c/d"]
@@ -76,12 +80,14 @@ class ListingTests(Suite):
 
     @proves("scan-after")
     async def test_start_after_leaves_out_what_came_before(self, storage: Storage) -> None:
-        await plant(storage, TREE)
-        for after in [*TREE, "0", "a/c/dd", "b/0", "zzz"]:
-            expected = {key for key in TREE if key.encode() > after.encode()}
+        await plant(storage, self.tree)
+        for after in [*self.tree, "0", "a/c/dd", "b/0", "zzz"]:
+            expected = {key for key in self.tree if key.encode() > after.encode()}
             assert set(names(await storage.list(start_after=after))) == expected
         items = await storage.list(recursive=False, start_after="a/b")
-        assert set(names(items)) == {"a.txt", "ab", "b", "z", "zz", "é", "𐀀", "￿"} - {"a.txt"}
+        tops = {key.partition("/")[0] for key in self.tree}
+        expected = {top for top in tops if top > "a" and top not in ("a.txt", "a-b")}
+        assert set(names(items)) == expected
 
     @proves("scan-empty")
     async def test_a_prefix_of_nothing_lists_nothing(self, storage: Storage) -> None:
@@ -118,14 +124,14 @@ class ListingTests(Suite):
         assert names(await storage.list(start_after="k01200")) == keys[1201:]
 
     async def test_a_listing_can_be_left_early_and_begun_again(self, storage: Storage) -> None:
-        await plant(storage, TREE)
+        await plant(storage, self.tree)
         listing = storage.list()
         iterator = aiter(listing)
         await anext(iterator)
         await iterator.aclose()
         with pytest.raises(StopAsyncIteration):
             await anext(iterator)
-        assert sorted([entry.name async for entry in listing]) == sorted(TREE)
+        assert sorted([entry.name async for entry in listing]) == sorted(self.tree)
 
     async def test_bad_prefixes_are_refused_at_once(self, storage: Storage) -> None:
         for prefix in ("..", "a/../b", "/", "a//", "./a"):
