@@ -56,6 +56,7 @@ from .models import (
 from .storage import InternalLinksStorageBackend, Storage
 
 if TYPE_CHECKING:
+    from .backends.azure import AzureStorage as AzureStorage
     from .backends.local import LocalFSStorage
     from .backends.memory import MemoryStorage
     from .backends.s3 import S3Storage as S3Storage
@@ -116,13 +117,17 @@ __all__ = [
 # Backends are imported when they are first named, so that no SDK is loaded for nothing. Those that
 # need an extra are not in `__all__`: a star must not fail where it is not installed.
 _BACKENDS = {
+    "AzureStorage": "azure",
     "LocalFSStorage": "local",
     "MemoryStorage": "memory",
     "S3Storage": "s3",
 }
 
 # What each extra brings.
-_SDKS = {"s3": ("aiobotocore", "aiohttp", "botocore", "yarl")}
+_SDKS = {
+    "azure": ("aiohttp", "azure", "yarl"),
+    "s3": ("aiobotocore", "aiohttp", "botocore", "yarl"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,336 @@
+"""The driver of `AzureStorage`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..driver import Buffer, Limits, PresignedUrl
+from ..errors import (
+    AmbiguousWriteError,
+    InvalidArgumentError,
+    InvalidKeyError,
+    ObjectChangedError,
+    StorageError,
+    UnsupportedOperationError,
+)
+from ..links import InternalLinkTokenData
+from ..models import ByteRange, Capabilities, ListEntry, Support, WriteOptions
+from ._azure_auth import Tokens
+from ._azure_batch import BATCH
+from ._azure_config import MAX_BLOCK, MAX_BLOCKS, MAX_KEY, META, MIB, AzureConfig
+from ._azure_errors import to_storage_error
+from ._azure_links import presign_link
+from ._azure_rest import AzureRest
+from ._azure_sdk import Sdk
+from ._azure_source import CopySource, foreign_source
+from ._azure_upload import AzureUpload, check_commit, renamed
+from ._checksums import Checksums, md5_text
+from ._loops import PerLoop
+from ._rest_copy import copy_by_pieces
+from ._rest_entry import check_headers, entry_of, option_headers, written
+from ._rest_pages import RestPages
+from ._rest_source import RestSource
+from .http import ServiceError
+
+_CONTENT = "x-ms-blob-"
+_META_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COPY_LIMIT = 256 * MIB  # bytes that one request copies
+_COPY_BLOCK = 100 * MIB
+_DEPTH = 8
+_BATCHES_AT_ONCE = 4
+
+
+class AzureClient:
+    """What a driver has on one event loop.
+
+    Attributes:
+        tokens: of a credential.
+        sdk: signatures, rare verbs.
+        plane: the frequent verbs.
+    """
+
+    def __init__(self, config: AzureConfig) -> None:
+        credential = config.place.credential
+        self.tokens = None if credential is None else Tokens(credential)
+        self.sdk = Sdk(config, self.tokens)
+        self.plane = AzureRest(
+            config.place, self.tokens, self.sdk.http_options(config.place.origin)
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.plane.aclose()
+        await self.sdk.aclose()
+        if self.tokens is not None:
+            await self.tokens.aclose()
+
+
+class AzureDriver:
+    """One container, or one blob. `client` is the SDK's, for whatever is not offered here."""
+
+    def __init__(self, config: AzureConfig) -> None:
+        self.config = config
+        self._place = config.place
+        self._clients: PerLoop[AzureClient] = PerLoop(self._make_client)
+        self._checksums = None if config.checksum is None else Checksums.of(config.checksum)
+        self._own_headers = config.write_headers()
+        check_headers(self._own_headers, META, "Azure")
+        self.write_limits: Limits = Limits(
+            preferred=config.chunk_size, max_size=MAX_BLOCK, max_count=MAX_BLOCKS, depth=_DEPTH
+        )
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.config,)
+
+    async def _make_client(self) -> AzureClient:
+        return AzureClient(self.config)
+
+    async def connect(self) -> None:
+        await self._clients.connect()
+
+    async def aclose(self) -> None:
+        await self._clients.aclose()
+
+    @property
+    def client(self) -> Any:
+        """The SDK's client of the container, once the storage was used on the running loop."""
+        return self.sdk.client
+
+    @property
+    def sdk(self) -> Sdk:
+        """What stays with the SDK, once the storage was used on the running loop."""
+        return self._clients.current().sdk
+
+    @property
+    def _plane(self) -> AzureRest:
+        return self._clients.current().plane
+
+    @property
+    def identity(self) -> str:
+        place = self._place
+        where = f"azure:{place.endpoint}/{place.container}"
+        return where if place.blob is None else f"{where}/{place.blob}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        # The service orders names by UTF-16, and with a hierarchical namespace by their segments.
+        return Capabilities(
+            create_only=Support.native,
+            if_match=Support.native,
+            metadata=Support.native,
+            ordered=False,
+        )
+
+    # -- what is there --------------------------------------------------------------------------
+
+    async def stat(self, key: str) -> ListEntry:
+        return entry_of(key, (await self._head(key)).headers, META)
+
+    async def _head(self, key: str) -> Any:
+        self._check_key(key)
+        return await self._plane.head(key)
+
+    def scan(self, prefix: str, *, recursive: bool, start_after: str | None) -> RestPages:
+        if self._place.blob is not None:
+            raise UnsupportedOperationError("the URL of a blob gives no listing of its container")
+        plane, delimiter = self._plane, "" if recursive else "/"
+        return RestPages(lambda token: plane.list(prefix, delimiter, token), start_after)
+
+    async def delete(self, keys: Sequence[str]) -> Mapping[str, BaseException]:
+        for key in keys:
+            self._check_key(key)
+        failures: dict[str, ServiceError] = {}
+        if len(keys) == 1:
+            try:
+                await self._plane.delete(keys[0])
+            except ServiceError as exc:
+                failures[keys[0]] = exc
+        else:
+            turns = asyncio.Semaphore(_BATCHES_AT_ONCE)
+            plane = self._plane
+
+            async def some(batch: Sequence[str]) -> None:
+                async with turns:
+                    failures.update(await plane.delete_batch(batch))
+
+            batches = (keys[begin : begin + BATCH] for begin in range(0, len(keys), BATCH))
+            await asyncio.gather(*map(some, batches))
+        return {
+            key: exc
+            for key, exc in failures.items()
+            if exc.status != 404 or "Container" in exc.code
+        }
+
+    # -- reading --------------------------------------------------------------------------------
+
+    async def open_read(self, key: str, *, if_match: str | None) -> RestSource:
+        self._check_key(key)
+        plane = self._plane
+        headers = {} if if_match is None else {"if-match": f'"{if_match}"'}
+        try:
+            got = await plane.get(key, None, headers)
+        except ServiceError as exc:
+            if exc.status == 412:
+                raise ObjectChangedError(f"the object is not the version {if_match!r}") from exc
+            raise
+        entry = entry_of(key, got.headers, META)
+        body = got.body
+        if self._checksums is not None:
+            body = self._checksums.watch(body, got.headers, entry.size)
+        return RestSource(entry, body, plane.get)
+
+    # -- writing --------------------------------------------------------------------------------
+
+    async def write(self, key: str, buffers: Sequence[Buffer], options: WriteOptions) -> ListEntry:
+        headers = self._write_headers(key, options)
+        if self._checksums is not None:
+            headers[self._checksums.header] = self._checksums.value(buffers)
+        size = sum(map(len, buffers))
+        try:
+            reply = await self._plane.put(key, buffers, headers)
+        except ServiceError as exc:
+            md5 = md5_text(buffers) if exc.unsure else None
+            return await self._after_refusal(key, size, md5, options, exc)
+        return written(key, size, reply.headers, options)
+
+    async def _after_refusal(
+        self, key: str, size: int, md5: str | None, options: WriteOptions, exc: ServiceError
+    ) -> ListEntry:
+        """Find out what became of a write that was refused, perhaps by its own earlier try."""
+        if exc.unsure and exc.status in (409, 412):
+            try:
+                found = (await self._plane.head(key)).headers
+            except ServiceError as lost:
+                if lost.status != 404:
+                    raise
+            else:
+                entry = entry_of(key, found, META)
+                stored = found.get("content-md5")
+                if entry.size == size and stored is not None and stored == md5:
+                    return entry
+                if entry.size == size and (stored is None or md5 is None):
+                    raise AmbiguousWriteError(
+                        "an earlier try may have written it: nothing tells whose bytes are there"
+                    ) from exc
+        check_commit(exc, options)
+        raise exc
+
+    async def begin(self, key: str, options: WriteOptions, *, size_hint: int | None) -> AzureUpload:
+        headers = self._write_headers(key, options)
+        return AzureUpload(self._plane, key, self.write_limits, options, headers, self._checksums)
+
+    def _write_headers(self, key: str, options: WriteOptions) -> dict[str, str]:
+        self._check_key(key)
+        for name in options.metadata or ():
+            if not _META_NAME.fullmatch(name):
+                raise InvalidArgumentError(
+                    f"Azure cannot keep metadata named {name!r}: names are of ASCII letters, "
+                    "digits and '_', and do not begin with a digit"
+                )
+        headers = option_headers(options, META, _CONTENT)
+        check_headers(headers, META, "Azure")
+        return headers | self._own_headers | _conditions(options)
+
+    # -- copies ---------------------------------------------------------------------------------
+
+    async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
+        self._check_key(dst)
+        head = await self._head(src)
+        where = await self._source_headers(src)
+        source = CopySource(entry_of(src, head.headers, META), head.headers, where)
+        return await self._copy_from(source, dst, options)
+
+    async def copy_from_url(self, url: str, dst: str, options: WriteOptions) -> ListEntry:
+        """Let the service copy what is behind a URL, wherever that is."""
+        self._check_key(dst)
+        source = await foreign_source(url, self.sdk.http_options)
+        return await self._copy_from(source, dst, options)
+
+    async def _copy_from(self, source: CopySource, dst: str, options: WriteOptions) -> ListEntry:
+        same = options == WriteOptions(if_absent=options.if_absent, if_match=options.if_match)
+        if not same or source.entry.size > _COPY_LIMIT or not source.is_blob:
+            return await self._copy_blocks(source, dst, options)
+        headers = source.headers | self._own_headers | _conditions(options)
+        try:
+            reply = await self._plane.copy(dst, headers)
+        except ServiceError as exc:
+            source.check(exc)
+            md5 = source.told.get("content-md5")
+            return await self._after_refusal(dst, source.entry.size, md5, options, exc)
+        return renamed(source.entry, dst, reply.headers)
+
+    async def _copy_blocks(self, source: CopySource, dst: str, options: WriteOptions) -> ListEntry:
+        entry = source.entry
+        full = options.over(entry)
+        headers = self._write_headers(dst, full) | source.kept_headers(options)
+        upload = AzureUpload(self._plane, dst, self.write_limits, full, headers, None)
+        block = max(_COPY_BLOCK, -(-entry.size // MAX_BLOCKS))
+
+        async def fetch(index: int, span: ByteRange) -> None:
+            told = {"x-ms-source-range": f"bytes={span.offset}-{span.end - 1}"}
+            try:
+                await upload.fetch(index, span.length, source.headers | told)
+            except ServiceError as exc:
+                source.check(exc)
+                raise
+
+        return await copy_by_pieces(upload, entry.size, block, fetch)
+
+    async def _source_headers(self, key: str) -> dict[str, str]:
+        """Return the headers by which the service may read a blob of ours."""
+        place, client = self._place, self._clients.current()
+        url, sas = place.url(key), place.sas
+        if place.signs:
+            try:
+                sas = await client.sdk.blob_sas(key, "r", datetime.now(UTC) + timedelta(days=1))
+            except ServiceError as exc:
+                if client.tokens is None or exc.status != 403:
+                    raise
+                # May read blobs, but not sign for others: the token itself serves for the source.
+                bearer = f"Bearer {await client.tokens.bearer()}"
+                return {"x-ms-copy-source": url, "x-ms-copy-source-authorization": bearer}
+        return {"x-ms-copy-source": url if sas is None else f"{url}?{sas}"}
+
+    # -- what else Azure can --------------------------------------------------------------------
+
+    async def container_url(self, expires: datetime, ip: str | None) -> str:
+        """Return the URL of the container with a signature for everything in it."""
+        sas = await self.sdk.container_sas("rcwdl", expires, ip)
+        return f"{self._place.origin}{self._place.base}?{sas}"
+
+    async def set_tier(self, key: str, tier: str, priority: str | None) -> None:
+        """Move a blob to another access tier."""
+        self._check_key(key)
+        await self.sdk.set_tier(key, tier, priority)
+
+    def map_error(self, exc: BaseException) -> StorageError | None:
+        return to_storage_error(exc, self._place)
+
+    def _check_key(self, key: str) -> None:
+        if self._place.blob is not None and key != self._place.blob:
+            raise InvalidKeyError(f"this storage is the one blob {self._place.blob!r}")
+        if len(key) > MAX_KEY:
+            raise InvalidKeyError(f"the key is too long for Azure: {MAX_KEY} characters at most")
+        if "\\" in key or key.endswith("."):
+            raise InvalidKeyError(
+                "Azure takes a '\\' in a key for '/' and drops a '.' at its end, so it would be "
+                "another object"
+            )
+
+
+class SigningAzureDriver(AzureDriver):
+    """The driver of who can sign links: with the account's key, or for a credential."""
+
+    async def presign(self, key: str, grant: InternalLinkTokenData, now: float) -> PresignedUrl:
+        self._check_key(key)
+        return await presign_link(self.sdk, self._place, key, grant, now)
+
+
+def _conditions(options: WriteOptions) -> dict[str, str]:
+    if options.if_absent:
+        return {"if-none-match": "*"}
+    return {} if options.if_match is None else {"if-match": f'"{options.if_match}"'}

@@ -1,0 +1,136 @@
+"""A blob that goes up in blocks."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..driver import Buffer, Limits
+from ..errors import (
+    AmbiguousWriteError,
+    FileExistsInStorageError,
+    WriteConflictError,
+)
+from ..models import ListEntry, WriteOptions
+from ._azure_config import META
+from ._azure_rest import AzureRest
+from ._checksums import Checksums
+from ._rest_entry import entry_of, written
+from .http import ServiceError
+
+_WRITER = 11  # random bytes that an id begins with
+_NUMBER = 4  # bytes of the block's number; an id is 20 characters of base64
+
+
+class AzureUpload:
+    """See `Upload`.
+
+    All ids have one length, as the service wants it for all blocks under a key, and begin with
+    what no other writer has: a commit takes the blocks of its own writer or fails.
+
+    Args:
+        plane: the frequent verbs.
+        key: of the blob.
+        limits: of its blocks.
+        options: of the write.
+        headers: of the commit.
+        checksums: of the blocks.
+    """
+
+    def __init__(
+        self,
+        plane: AzureRest,
+        key: str,
+        limits: Limits,
+        options: WriteOptions,
+        headers: Mapping[str, str],
+        checksums: Checksums | None,
+    ) -> None:
+        self._plane = plane
+        self._key = key
+        self._options = options
+        self._headers = headers
+        self._checksums = checksums
+        self._writer = secrets.token_bytes(_WRITER)
+        self._sizes: dict[int, int] = {}
+        self.limits = limits
+
+    def _id(self, index: int) -> str:
+        return base64.b64encode(self._writer + index.to_bytes(_NUMBER, "big")).decode()
+
+    async def stage(self, index: int, offset: int, buffers: Sequence[Buffer]) -> None:
+        headers: dict[str, str] = {}
+        if self._checksums is not None:
+            headers[self._checksums.header] = self._checksums.value(buffers)
+        await self._plane.block(self._key, self._id(index), buffers, headers)
+        self._sizes[index] = sum(map(len, buffers))
+
+    async def fetch(self, index: int, size: int, source: Mapping[str, str]) -> None:
+        """Let the service fetch one block from a URL.
+
+        Args:
+            index: of the block.
+            size: in bytes.
+            source: headers that tell the URL, the range and the version.
+        """
+        await self._plane.block(self._key, self._id(index), (), source)
+        self._sizes[index] = size
+
+    async def commit(self) -> ListEntry:
+        ids = [self._id(index) for index in sorted(self._sizes)]
+        try:
+            reply = await self._plane.commit(self._key, ids, self._headers)
+        except ServiceError as exc:
+            return await self._after_refusal(ids, exc)
+        return written(self._key, sum(self._sizes.values()), reply.headers, self._options)
+
+    async def _after_refusal(self, ids: Sequence[str], exc: ServiceError) -> ListEntry:
+        """Find out what became of a commit that was refused, perhaps after its own earlier try."""
+        if exc.unsure and exc.status < 500:
+            if await self._committed() == ids:
+                head = await self._plane.head(self._key)
+                return entry_of(self._key, head.headers, META)
+            if exc.code == "InvalidBlockList":
+                raise AmbiguousWriteError(
+                    "an earlier try may have written it, though the key holds something else now"
+                ) from exc
+        check_commit(exc, self._options)
+        raise exc
+
+    async def _committed(self) -> list[str] | None:
+        try:
+            return await self._plane.committed(self._key)
+        except ServiceError as exc:
+            if exc.status in (404, 409):  # nothing, or no blob of blocks
+                return None
+            raise
+
+    async def abort(self) -> None:
+        """Leave the blocks to the service, which drops them a week after the last one.
+
+        There is no other way that cannot hit the blob of another writer.
+        """
+        self._sizes.clear()
+
+
+def check_commit(exc: ServiceError, options: WriteOptions) -> None:
+    """Raise what a refused commit means, if it means more than its code says."""
+    if options.if_absent and exc.status in (409, 412) and exc.code in (
+        "BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", ""
+    ):  # fmt: skip
+        raise FileExistsInStorageError("the key exists, and the write was create-only") from exc
+    if options.if_match is not None and exc.status in (404, 412) and "Container" not in exc.code:
+        raise WriteConflictError(f"the object is not the version {options.if_match!r}") from exc
+    if exc.unsure and exc.status >= 500:
+        raise AmbiguousWriteError(
+            "the service failed without telling whether it was done: the object is wholly as it "
+            "was, or wholly as it was to become"
+        ) from exc
+
+
+def renamed(entry: ListEntry, key: str, headers: Mapping[str, str]) -> ListEntry:
+    """Return the entry of a copy, from that of its source and the headers of the answer."""
+    new = written(key, entry.size, headers, WriteOptions())
+    return replace(entry, name=key, etag=new.etag, last_modified=new.last_modified)

@@ -1,0 +1,63 @@
+"""The XML that Azure Blob speaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+from ..models import Folder, ListEntry
+from ._rest_entry import http_date
+from ._rest_pages import ListPage, place
+from ._xml import Document
+
+_SIGNATURE = re.compile(r"sig=[^&\s'\"]+")
+_ITEMS = frozenset({"Blob", "BlobPrefix"})
+_BLOCKS = frozenset({"Block"})
+
+
+def parse_list(data: bytes) -> ListPage:
+    """Return a page of List Blobs, in the byte order of full keys."""
+    document = Document.parse(data, _ITEMS)
+    items: list[ListEntry | Folder] = []
+    for number, (kind, texts) in enumerate(document.records):
+        name = texts["Name"]
+        if number in document.encoded:  # of characters that XML cannot hold
+            name = unquote(name)
+        if kind == "BlobPrefix":
+            items.append(Folder(name.removesuffix("/")))
+        elif texts.get("ResourceType") != "directory":  # as hierarchical namespaces list them too
+            items.append(
+                ListEntry(
+                    name,
+                    http_date(texts["Last-Modified"]),
+                    int(texts["Content-Length"]),
+                    texts.get("Etag", "").strip('"') or None,
+                    texts.get("Content-Type") or None,
+                    texts.get("Content-Encoding") or None,
+                    texts.get("Cache-Control") or None,
+                )
+            )
+    items.sort(key=place)
+    return ListPage(items, document.fields.get("NextMarker") or None)
+
+
+def block_list(ids: Iterable[str]) -> bytes:
+    """Return the body of Put Block List, which takes uncommitted blocks only."""
+    blocks = "".join(f"<Uncommitted>{name}</Uncommitted>" for name in ids)
+    return f'<?xml version="1.0" encoding="utf-8"?><BlockList>{blocks}</BlockList>'.encode()
+
+
+def parse_blocks(data: bytes) -> list[str]:
+    """Return the ids that Get Block List tells, in order."""
+    return [texts["Name"] for _, texts in Document.parse(data, _BLOCKS).records]
+
+
+def as_error(data: bytes) -> tuple[str, str]:
+    """Return code and message of an error's body.
+
+    The service may show signatures in the details and in what follows the first line.
+    """
+    fields = Document.parse_any(data.removeprefix(b"\xef\xbb\xbf")).fields
+    message = fields.get("Message", "").strip().partition("\n")[0]
+    return fields.get("Code", ""), _SIGNATURE.sub("sig=...", message.strip())
