@@ -9,10 +9,11 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 ROUNDS = 5
 
@@ -46,6 +47,31 @@ class Case:
     targets: tuple[Target, ...] = ()
     rounds: int = ROUNDS
     between: Callable[[], object] = lambda: None
+
+
+def chosen(cases: Iterable[Case]) -> Iterator[Case]:
+    """Leave out the cases that ``BENCH_CASE``, part of a title, does not name."""
+    wanted = os.environ.get("BENCH_CASE", "")
+    return (case for case in cases if wanted in case.title)
+
+
+async def drain(chunks: Any, size: int) -> None:
+    """Take in and count what comes."""
+    total = 0
+    async for chunk in chunks:
+        total += len(chunk)
+    assert total == size, total
+
+
+async def together(call: Callable[[int], Awaitable[object]], calls: int, flight: int) -> None:
+    """Make numbered calls, so many in flight."""
+    numbers = iter(range(calls))
+
+    async def work() -> None:
+        for number in numbers:
+            await call(number)
+
+    await asyncio.gather(*(work() for _ in range(flight)))
 
 
 def workplace() -> tempfile.TemporaryDirectory[str]:

@@ -8,7 +8,7 @@ import io
 import os
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tests.servers.ceph import collect_garbage
 
 from aiostow import S3Storage
 
-from ._measure import Case, Target, about, measure
+from ._measure import Case, Target, about, chosen, drain, measure, together
 from ._shape import FIRST_BYTE, RATE, shaped
 
 MIB = 1 << 20
@@ -120,29 +120,15 @@ async def main() -> None:
                         await measure(case)
 
 
-def chosen(cases: list[Case]) -> Iterator[Case]:
-    """Leave out the cases that ``BENCH_CASE``, part of a title, does not name."""
-    wanted = os.environ.get("BENCH_CASE", "")
-    return (case for case in cases if wanted in case.title)
-
-
-async def drain(chunks: Any) -> None:
-    """Take in and count what comes."""
-    total = 0
-    async for chunk in chunks:
-        total += len(chunk)
-    assert total == LARGE * MIB, total
-
-
 def streams(peers: Peers) -> dict[str, Callable[[], Awaitable[object]]]:
     """Return how each streams the large object."""
 
     async def ours() -> None:
         async with peers.ours.open("large") as file:
-            await drain(file)
+            await drain(file, LARGE * MIB)
 
     async def by_obstore() -> None:
-        await drain((await obstore.get_async(peers.obstore, "large")).stream(4 * MIB))
+        await drain((await obstore.get_async(peers.obstore, "large")).stream(4 * MIB), LARGE * MIB)
 
     async def by_aioboto3() -> None:
         answer = await peers.aioboto3.get_object(Bucket=BUCKET, Key="large")
@@ -236,17 +222,6 @@ def writing(peers: Peers, folder: Path) -> list[Case]:
     ]  # fmt: skip
 
 
-async def together(call: Callable[[int], Awaitable[object]]) -> None:
-    """Make the calls, so many in flight."""
-    numbers = iter(range(CALLS))
-
-    async def work() -> None:
-        for number in numbers:
-            await call(number)
-
-    await asyncio.gather(*(work() for _ in range(FLIGHT)))
-
-
 def small(peers: Peers) -> list[Case]:
     """Small objects from near."""
     data = os.urandom(SMALL)
@@ -276,7 +251,7 @@ def small(peers: Peers) -> list[Case]:
     return [
         Case(
             f"1 KiB {verb}, {FLIGHT} in flight", CALLS, "op",
-            {name: functools.partial(together, call) for name, call in calls.items()},
+            {n: functools.partial(together, c, CALLS, FLIGHT) for n, c in calls.items()},
             (Target("obstore", ratio), Target("aioboto3", 4.0), Target("s3fs", 4.0)),
         )
         for verb, calls, ratio in (("GET", gets, 3.0), ("PUT", puts, 0.95))
@@ -285,13 +260,7 @@ def small(peers: Peers) -> list[Case]:
 
 async def plant(storage: S3Storage) -> None:
     """Write many small objects."""
-    numbers = iter(range(LISTED))
-
-    async def work() -> None:
-        for number in numbers:
-            await storage.write_bytes(f"list/{number:06}", b"")
-
-    await asyncio.gather(*(work() for _ in range(64)))
+    await together(lambda n: storage.write_bytes(f"list/{n:06}", b""), LISTED, 64)
 
 
 def listing(peers: Peers) -> Case:

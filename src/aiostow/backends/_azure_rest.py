@@ -13,7 +13,7 @@ from ..models import ByteRange
 from ._azure_auth import VERSION, SharedKey, Tokens
 from ._azure_batch import batch_body, batch_failures
 from ._azure_config import Place
-from ._azure_xml import as_error, block_list, parse_blocks, parse_list
+from ._azure_xml import as_error, block_list, list_page, parse_blocks
 from ._checksums import md5_text
 from ._percent import encode_query
 from ._rest_pages import ListPage
@@ -165,7 +165,7 @@ class AzureRest:
         told = (("delimiter", delimiter), ("marker", marker), ("prefix", prefix))
         query += [(name, value) for name, value in told if value]
         request = self._request("GET", self._place.base, {}, query)
-        return parse_list((await self._sent(lambda: self._http.call(request))).body)
+        return list_page((await self._sent(lambda: self._http.call(request))).body)
 
 
 def _failure(reply: Reply) -> ServiceError:

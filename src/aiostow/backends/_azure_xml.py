@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from urllib.parse import unquote
+from xml.sax.saxutils import unescape
 
 from ..models import Folder, ListEntry
 from ._rest_entry import http_date
@@ -12,12 +13,22 @@ from ._rest_pages import ListPage, place
 from ._xml import Document
 
 _SIGNATURE = re.compile(r"sig=[^&\s'\"]+")
+_MARKER = re.compile(rb"<NextMarker>([^<]+)</NextMarker>")  # the last element of a page
+_TAIL = 8192  # bytes that it is looked for in
 _ITEMS = frozenset({"Blob", "BlobPrefix"})
 _BLOCKS = frozenset({"Block"})
 
 
-def parse_list(data: bytes) -> ListPage:
-    """Return a page of List Blobs, in the byte order of full keys."""
+def list_page(data: bytes) -> ListPage:
+    """Return a page of List Blobs, whose items are yet to be read."""
+    found = _MARKER.search(data, max(len(data) - _TAIL, 0))
+    return ListPage(
+        None if found is None else unescape(found[1].decode()), lambda: parse_list(data)
+    )
+
+
+def parse_list(data: bytes) -> list[ListEntry | Folder]:
+    """Return the items of a page, in the byte order of their full keys."""
     document = Document.parse(data, _ITEMS)
     items: list[ListEntry | Folder] = []
     for number, (kind, texts) in enumerate(document.records):
@@ -39,7 +50,7 @@ def parse_list(data: bytes) -> ListPage:
                 )
             )
     items.sort(key=place)
-    return ListPage(items, document.fields.get("NextMarker") or None)
+    return items
 
 
 def block_list(ids: Iterable[str]) -> bytes:

@@ -68,6 +68,7 @@ class LeanClient:
             raise InvalidArgumentError("a header cannot hold the end of a line")
         head = f"{text}\r\n\r\n".encode()
         connection = await self._connector.connect(self._where, [], self._timeout)
+        transport = None
         try:
             protocol = connection.protocol
             assert protocol is not None, "it was just taken from the pool"
@@ -87,6 +88,8 @@ class LeanClient:
                 if message.code >= 200:
                     break
         except BaseException:
+            if transport is not None:
+                transport.abort()  # merely closed, it would go on sending
             connection.close()
             raise
         return LeanResponse(connection, message, payload)

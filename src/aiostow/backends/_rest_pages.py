@@ -15,12 +15,12 @@ class ListPage:
     """A page of a listing.
 
     Attributes:
-        items: as the service orders them.
         token: asks for the next page; None after the last.
+        items: reads what is listed, which takes its time: the next page comes meanwhile.
     """
 
-    items: Sequence[ListEntry | Folder]
     token: str | None
+    items: Callable[[], Sequence[ListEntry | Folder]]
 
 
 def place(item: ListEntry | Folder) -> bytes:
@@ -64,7 +64,8 @@ class RestPages:
             self._ended = True
         else:
             self._coming = self._ask()
-        items: Sequence[ListEntry | Folder] = page.items
+            await asyncio.sleep(0)  # lets the request go out
+        items = page.items()
         if self._after is not None:
             items = [item for item in items if place(item) > self._after]
         return items

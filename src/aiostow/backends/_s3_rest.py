@@ -21,8 +21,8 @@ from ._s3_xml import (
     as_error,
     complete_body,
     delete_body,
+    list_page,
     parse_failures,
-    parse_list,
 )
 from ._sigv4 import EMPTY, UNSIGNED, Signer
 from ._xml import Document
@@ -179,7 +179,7 @@ class RestPlane:
         elif start_after is not None:
             query.append(("start-after", start_after))
         reply = await self._call("GET", "", {}, query)
-        return parse_list(reply.body)
+        return list_page(reply.body)
 
 
 def _answer(reply: Reply) -> Answer:

@@ -120,7 +120,7 @@ class SdkPlane:
         ]
         items += [_entry(each) for each in answer.get("Contents", ())]
         items.sort(key=place)
-        return ListPage(items, answer.get("NextContinuationToken"))
+        return ListPage(answer.get("NextContinuationToken"), lambda: items)
 
 
 _METHODS = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from pendulum import UTC, DateTime
 
@@ -15,6 +16,9 @@ from ._rest_pages import ListPage, place
 from ._xml import Document
 
 _NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+# Texts hold no "<", so these are elements wherever they stand.
+_TRUNCATED = b"<IsTruncated>true<"
+_TOKEN = re.compile(rb"<NextContinuationToken>([^<]+)<")
 _GROUPS = frozenset({"Contents", "CommonPrefixes", "Error"})
 
 
@@ -27,8 +31,16 @@ class Part:
     checksum: tuple[str, str] | None  # name of its element, and value
 
 
-def parse_list(data: bytes) -> ListPage:
-    """Return a page of ListObjectsV2."""
+def list_page(data: bytes) -> ListPage:
+    """Return a page of ListObjectsV2, whose items are yet to be read."""
+    found = _TOKEN.search(data) if _TRUNCATED in data else None
+    return ListPage(
+        None if found is None else unescape(found[1].decode()), lambda: parse_list(data)
+    )
+
+
+def parse_list(data: bytes) -> list[ListEntry | Folder]:
+    """Return the items of a page, in the byte order of their full keys."""
     document = Document.parse(data, _GROUPS)
     quoted = document.fields.get("EncodingType") == "url"
     items: list[ListEntry | Folder] = []
@@ -47,8 +59,7 @@ def parse_list(data: bytes) -> ListPage:
             items.append(Folder(name.removesuffix("/")))
     if folders:
         items.sort(key=place)
-    truncated = document.fields.get("IsTruncated") == "true"
-    return ListPage(items, document.fields.get("NextContinuationToken") if truncated else None)
+    return items
 
 
 def parse_failures(data: bytes) -> dict[str, tuple[str, str]]:

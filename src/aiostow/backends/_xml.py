@@ -12,45 +12,37 @@ _NO_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 class Document:
     """The texts of a document's elements; those of a group become a record of their own.
 
-    Args:
-        groups: the names of elements that are records; what lies deeper in them is flattened.
-
     Attributes:
         root: name of the outermost element.
         fields: texts by name, outside records; the first of each name.
-        records: name and texts of each record, in order.
-        encoded: whether names in the records are marked ``Encoded="true"``, by their number.
+        records: name and texts of each record, in order; what lies deeper in them is flattened.
+        encoded: the numbers of records with an element that is marked ``Encoded="true"``.
     """
 
-    def __init__(self, groups: AbstractSet[str] = frozenset()) -> None:
+    def __init__(self) -> None:
         self.root = ""
         self.fields: dict[str, str] = {}
         self.records: list[tuple[str, dict[str, str]]] = []
         self.encoded: set[int] = set()
-        self._groups = groups
-        self._record: dict[str, str] | None = None
-        self._texts: list[str] = []
-        parser = expat.ParserCreate()
-        parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._texts.append
-        self._parser = parser
 
     @classmethod
     def parse(cls, data: bytes, groups: AbstractSet[str] = frozenset()) -> Document:
         """Return what a document holds.
 
+        Args:
+            data: the document.
+            groups: the names of elements that are records.
+
         Raises:
             expat.ExpatError: it is no XML.
         """
-        document = cls(groups)
+        document = cls()
         try:
-            document._parser.Parse(data, True)
+            document._read(data, groups)
         except expat.ExpatError:
             # Ceph echoes what it was asked for as it is, and some of that no XML may hold.
-            document = cls(groups)
-            document._parser.Parse(_NO_XML.sub(b"?", data), True)
+            document = cls()
+            document._read(_NO_XML.sub(b"?", data), groups)
         return document
 
     @classmethod
@@ -61,20 +53,36 @@ class Document:
         except expat.ExpatError:
             return cls()
 
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self._texts.clear()
-        if not self.root:
-            self.root = name
-        elif name in self._groups:
-            self._record = {}
-            self.records.append((name, self._record))
-        elif attributes and attributes.get("Encoded") == "true":
-            self.encoded.add(len(self.records) - 1)
+    def _read(self, data: bytes, groups: AbstractSet[str]) -> None:
+        # Closures, and one buffered text an element: a page has a hundred thousand elements.
+        texts: list[str] = []
+        fields, records = self.fields, self.records
+        target = fields
 
-    def _end(self, name: str) -> None:
-        if name in self._groups:
-            self._record = None
-        else:
-            fields = self.fields if self._record is None else self._record
-            fields.setdefault(name, "".join(self._texts))
-        self._texts.clear()
+        def start(name: str, attributes: dict[str, str]) -> None:
+            nonlocal target
+            if texts:
+                texts.clear()
+            if name in groups and self.root:
+                target = {}
+                records.append((name, target))
+            elif attributes and attributes.get("Encoded") == "true":
+                self.encoded.add(len(records) - 1)
+            if not self.root:
+                self.root = name
+
+        def end(name: str) -> None:
+            nonlocal target
+            if name in groups:
+                target = fields
+            elif name not in target:
+                target[name] = "".join(texts)
+            if texts:
+                texts.clear()
+
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = start
+        parser.EndElementHandler = end
+        parser.CharacterDataHandler = texts.append
+        parser.Parse(data, True)

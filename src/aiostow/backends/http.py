@@ -259,22 +259,32 @@ class Http:
             if self._lean is not None and size <= _SMALL:
                 response = await self._lean.request(request.method, target, headers, request.body)
             else:
-                response = await self._session.request(
-                    request.method,
-                    URL(self._origin + target, encoded=True),
-                    data=_Payload(request.body, self._options.read_timeout) if size else None,
-                    headers=headers,
-                    allow_redirects=False,
-                    proxy=self._options.proxy,
-                )
+                url = URL(self._origin + target, encoded=True)
+                body = request.body if size else ()
+                response = await self._send(request.method, url, headers, body)
         except (aiohttp.ClientError, OSError) as exc:
             error = _lost(exc)
         else:
-            body = Body(response, self)
+            answer = Body(response, self)
             if response.status < 300:
-                return body
-            raise self._failure(await body.error())
+                return answer
+            raise self._failure(await answer.error())
         raise error
+
+    async def _send(
+        self, method: str, url: URL, headers: Mapping[str, str], buffers: Sequence[Buffer]
+    ) -> aiohttp.ClientResponse:
+        payload = _Payload(buffers, self._options.read_timeout) if buffers else None
+        try:
+            return await self._session.request(
+                method, url, data=payload, headers=headers, allow_redirects=False,
+                proxy=self._options.proxy,
+            )  # fmt: skip
+        except BaseException:
+            if payload is not None and payload.transport is not None:
+                # One that is merely closed goes on sending, for as long as the service likes.
+                payload.transport.abort()
+            raise
 
     def settle(self, response: aiohttp.ClientResponse | LeanResponse) -> bool:
         """Make a service that waits for our acknowledgement of its headers go on at once.
@@ -383,7 +393,7 @@ class Body:
 
 
 class _Payload(aiohttp.Payload):
-    """Buffers that go to the socket as they are, in slices, and as often as there are tries."""
+    """The body of one try: buffers that go to the socket as they are, in slices."""
 
     _autoclose = True
 
@@ -392,11 +402,13 @@ class _Payload(aiohttp.Payload):
         self._buffers = buffers
         self._timeout = timeout
         self._size: int = sum(map(len, buffers))
+        self.transport: asyncio.WriteTransport | None = None  # of the connection, once it is taken
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("the body of a request is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        self.transport = writer.transport
         writer.send_headers()
         for view in self._slices():
             async with asyncio.timeout(self._timeout):
