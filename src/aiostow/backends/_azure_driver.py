@@ -258,7 +258,7 @@ class AzureDriver:
         try:
             reply = await self._plane.copy(dst, headers)
         except ServiceError as exc:
-            source.check(exc)
+            source.check(exc, options)
             md5 = source.told.get("content-md5")
             return await self._after_refusal(dst, source.entry.size, md5, options, exc)
         return renamed(source.entry, dst, reply.headers)
@@ -275,7 +275,7 @@ class AzureDriver:
             try:
                 await upload.fetch(index, span.length, source.headers | told)
             except ServiceError as exc:
-                source.check(exc)
+                source.check(exc, options)
                 raise
 
         return await copy_by_pieces(upload, entry.size, block, fetch)

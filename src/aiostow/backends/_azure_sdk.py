@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from azure.core import exceptions as sdk
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.storage.blob import UserDelegationKey, generate_blob_sas, generate_container_sas
-from azure.storage.blob.aio import BlobServiceClient, ContainerClient
+from azure.storage.blob.aio import BlobServiceClient, ContainerClient, ExponentialRetry
 
 from ..errors import InvalidArgumentError, UnsupportedOperationError
 from ._azure_auth import Tokens
@@ -56,7 +56,9 @@ class Sdk:
                 credential=who,
                 connection_timeout=config.connect_timeout,
                 read_timeout=config.read_timeout,
-                retry_total=3,
+                retry_policy=ExponentialRetry(
+                    initial_backoff=1, increment_base=2, retry_total=3, retry_connect=1
+                ),
                 connection_verify=True if config.verify is None else config.verify,
                 proxies=None if config.proxies is None else dict(config.proxies),
             )
