@@ -187,6 +187,14 @@ class SyncStorage:
             exc.with_context(operation=operation, key=key, storage=self.name)
             raise
 
+    def run(self, coro: Coroutine[Any, Any, T]) -> T:
+        """Wait for what only one backend has, and return what it returns.
+
+        Args:
+            coro: a call of `storage`, as in ``s.run(s.storage.create_container_url(3600))``.
+        """
+        return self._run("run", None, coro)
+
     def at(self, prefix: str) -> SyncStorage:
         """Return a view of the keys below `prefix`, which can reach no others; see `Storage.at`."""
         view = SyncStorage.__new__(SyncStorage)

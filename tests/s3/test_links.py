@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
@@ -21,8 +17,8 @@ from aiostow import (
     S3Storage,
     Support,
 )
-from aiostow._disposition import content_disposition
 from aiostow.backends._s3_xml import Part, complete_body
+from tests.rest.client import ask
 from tests.servers import S3Server
 
 from ._suite import MakeStorage
@@ -30,28 +26,6 @@ from ._suite import MakeStorage
 pytestmark = pytest.mark.anyio
 HOUR = timedelta(hours=1)
 MIB = 1 << 20
-
-
-class Answer:
-    def __init__(self, status: int, headers: Any, body: bytes) -> None:
-        self.status, self.headers, self.body = status, headers, body
-
-
-async def ask(
-    url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] = {}
-) -> Answer:
-    """Use a URL as any plain client does."""
-
-    def work() -> Answer:
-        request = urllib.request.Request(str(url), body, dict(headers), method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return Answer(answer.status, answer.headers, answer.read())
-        except urllib.error.HTTPError as exc:
-            with exc:
-                return Answer(exc.code, exc.headers, exc.read())
-
-    return await asyncio.to_thread(work)
 
 
 @pytest.fixture
@@ -225,18 +199,3 @@ async def test_an_endpoint_of_ours_takes_over_where_one_was_configured(
         assert link.startswith("https://files.example/x?token=")
         grant = storage.deserialize_link_token(link.partition("token=")[2])
         assert grant.max_size == 5
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("plain.txt", 'attachment; filename="plain.txt"'),
-        ('a"b\\c.txt', "attachment; filename=\"a_b_c.txt\"; filename*=UTF-8''a%22b%5Cc.txt"),
-        ("é.txt", "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%A9.txt"),
-        ("dir/x.txt", 'attachment; filename="x.txt"'),
-        ("50%.txt", "attachment; filename=\"50_.txt\"; filename*=UTF-8''50%25.txt"),
-    ],
-)
-def test_file_names_are_quoted(name: str, expected: str) -> None:
-    assert content_disposition("attachment", name) == expected
-    assert quote(name.rpartition("/")[2], safe="") in expected or "filename*" not in expected

@@ -148,7 +148,7 @@ class AzureDriver:
             try:
                 await self._plane.delete(keys[0])
             except ServiceError as exc:
-                failures[keys[0]] = exc
+                failures = {keys[0]: exc}
         else:
             turns = asyncio.Semaphore(_BATCHES_AT_ONCE)
             plane = self._plane
@@ -159,11 +159,10 @@ class AzureDriver:
 
             batches = (keys[begin : begin + BATCH] for begin in range(0, len(keys), BATCH))
             await asyncio.gather(*map(some, batches))
-        return {
-            key: exc
-            for key, exc in failures.items()
-            if exc.status != 404 or "Container" in exc.code
-        }
+        for failure in failures.values():
+            if failure.code.startswith("Container"):  # it is gone, for all keys alike
+                raise failure
+        return {key: failure for key, failure in failures.items() if failure.status != 404}
 
     # -- reading --------------------------------------------------------------------------------
 

@@ -170,8 +170,8 @@ def _told(exc: BaseException) -> str:
 
 
 def _of_service(exc: ServiceError, place: Place) -> StorageError:
-    if exc.code in _AUTHENTICATION or (exc.status == 401 and exc.code not in _BY_CODE):
-        return CredentialsError(_authentication(exc, place))
+    if _is_authentication(exc):
+        return CredentialsError(_authentication(place))
     found = _BY_CODE.get(exc.code) or _BY_CODE.get(_BY_STATUS.get(exc.status, ""))
     if exc.code == "CannotVerifyCopySource":
         text = "the service could not read the source of the copy"
@@ -189,7 +189,14 @@ def _of_service(exc: ServiceError, place: Place) -> StorageError:
     return StorageIOError(f"the service answered {told}")
 
 
-def _authentication(exc: ServiceError, place: Place) -> str:
+def _is_authentication(exc: ServiceError) -> bool:
+    if exc.code in _AUTHENTICATION or (exc.status == 401 and exc.code not in _BY_CODE):
+        return True
+    # Azurite has one code for who asks and for what is asked.
+    return exc.code == "AuthorizationFailure" and "authenticate" in exc.message
+
+
+def _authentication(place: Place) -> str:
     if place.sas is not None:
         return _ended(place.sas) or (
             "the shared access signature was refused: it is for another container or blob, was "

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from ..driver import Buffer
@@ -253,38 +254,34 @@ class Http:
         headers = {**await self._authorize(request), "accept-encoding": "identity"}
         target = f"{request.path}?{request.query}" if request.query else request.path
         size = sum(map(len, request.body))
-        response: aiohttp.ClientResponse | LeanResponse
+        if self._lean is not None and size <= _SMALL:
+            return await self._answer(
+                self._lean.request(request.method, target, headers, request.body)
+            )
+        payload = _Payload(request.body, self._options.read_timeout) if size else None
+        url = URL(self._origin + target, encoded=True)
+        sending = self._session.request(
+            request.method, url, data=payload, headers=headers, allow_redirects=False,
+            proxy=self._options.proxy,
+        )  # fmt: skip
+        try:
+            return await self._answer(sending)
+        except BaseException:
+            if payload is not None:
+                payload.abandon()
+            raise
+
+    async def _answer(self, sending: Awaitable[aiohttp.ClientResponse | LeanResponse]) -> Body:
         error: TransportError
         try:
-            if self._lean is not None and size <= _SMALL:
-                response = await self._lean.request(request.method, target, headers, request.body)
-            else:
-                url = URL(self._origin + target, encoded=True)
-                body = request.body if size else ()
-                response = await self._send(request.method, url, headers, body)
-        except (aiohttp.ClientError, OSError) as exc:
+            body = Body(await sending, self)
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as exc:
             error = _lost(exc)
         else:
-            answer = Body(response, self)
-            if response.status < 300:
-                return answer
-            raise self._failure(await answer.error())
+            if body.status < 300:
+                return body
+            raise self._failure(await body.error())
         raise error
-
-    async def _send(
-        self, method: str, url: URL, headers: Mapping[str, str], buffers: Sequence[Buffer]
-    ) -> aiohttp.ClientResponse:
-        payload = _Payload(buffers, self._options.read_timeout) if buffers else None
-        try:
-            return await self._session.request(
-                method, url, data=payload, headers=headers, allow_redirects=False,
-                proxy=self._options.proxy,
-            )  # fmt: skip
-        except BaseException:
-            if payload is not None and payload.transport is not None:
-                # One that is merely closed goes on sending, for as long as the service likes.
-                payload.transport.abort()
-            raise
 
     def settle(self, response: aiohttp.ClientResponse | LeanResponse) -> bool:
         """Make a service that waits for our acknowledgement of its headers go on at once.
@@ -347,7 +344,7 @@ class Body:
             chunk, _ = await content.readchunk()
             while not chunk and not content.at_eof():  # the end of a chunk of the encoding
                 chunk, _ = await content.readchunk()
-        except (aiohttp.ClientError, OSError) as exc:
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as exc:
             error = _lost(exc)
         else:
             if self._since:
@@ -402,13 +399,18 @@ class _Payload(aiohttp.Payload):
         self._buffers = buffers
         self._timeout = timeout
         self._size: int = sum(map(len, buffers))
-        self.transport: asyncio.WriteTransport | None = None  # of the connection, once it is taken
+        self._transport: asyncio.WriteTransport | None = None  # once a connection was taken
+
+    def abandon(self) -> None:
+        """Send no more of it: a connection that is closed would, for as long as the peer likes."""
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self._transport.abort()
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("the body of a request is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        self.transport = writer.transport
+        self._transport = writer.transport
         writer.send_headers()
         for view in self._slices():
             async with asyncio.timeout(self._timeout):
@@ -446,6 +448,8 @@ def _lost(exc: Exception) -> TransportError:
         )
     if isinstance(exc, TimeoutError):
         return TransportError("the service went silent", connected=True)
+    if isinstance(exc, HttpProcessingError):
+        return TransportError("what came was no answer of HTTP", connected=True)
     return TransportError("the connection was lost", connected=True)
 
 
