@@ -29,6 +29,7 @@ from aiostow.backends._s3_config import S3Config
 from aiostow.backends._s3_rest import RestPlane
 from aiostow.backends._s3_sdk import Endpoint, Sdk
 from aiostow.backends._s3_sdk_plane import SdkPlane
+from tests.rest.loops import check_loops_and_forks
 from tests.servers import S3Server, ministack
 from tests.servers.front import answer, front
 
@@ -413,36 +414,10 @@ class TestWays:
     def test_loops_that_ended_and_forks_get_connections_of_their_own(
         self, server: S3Server, bucket: str
     ) -> None:
-        code = f"""if True:
-            import asyncio, os, sys
-            from aiostow import S3Storage
-            storage = S3Storage({bucket!r}, "us-east-1", {server.access_key!r},
-                                {server.secret_key!r}, endpoint_url={server.endpoint_url!r})
-            async def work(data):
-                await storage.write_bytes("k", data)
-                assert await storage.read_bytes("k") == data
-            asyncio.run(work(b"1"))
-            asyncio.run(work(b"2"))  # the first loop's client was forgotten, not closed
-            def forked(data):
-                child = os.fork()
-                if child == 0:
-                    asyncio.events._set_running_loop(None)  # the parent's
-                    asyncio.run(work(data))
-                    os._exit(0)
-                assert os.waitpid(child, 0)[1] == 0
-            forked(b"3")
-            async def main():
-                await work(b"4")
-                forked(b"5")  # in the middle of a loop, whose connections the parent goes on using
-                await work(b"6")
-                await storage.aclose()
-            asyncio.run(main())
-            print("done")
-        """
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        check_loops_and_forks(
+            f"S3Storage({bucket!r}, 'us-east-1', {server.access_key!r}, {server.secret_key!r}, "
+            f"endpoint_url={server.endpoint_url!r})"
         )
-        assert done.stdout == "done\n", done.stderr
 
     def test_a_missing_extra_says_which(self) -> None:
         code = (

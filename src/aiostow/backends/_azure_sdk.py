@@ -137,6 +137,8 @@ class Sdk:
         if self._delegation is None or self._delegation_end < expires:
             end = max(expires, now + _KEY_LIFE)
             end = datetime.fromtimestamp(math.ceil(end.timestamp()), UTC)
+            if self._tokens is not None:
+                await self._tokens.bearer()  # what fails is told now; the SDK would try for long
             with translated():
                 self._delegation = await self.service.get_user_delegation_key(now - _SKEW, end)
             self._delegation_end = end
