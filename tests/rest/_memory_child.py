@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
-from aiostow import S3Storage
+import aiostow
+from aiostow import Storage
 from tests.faults._memory_child import fresh, resident
 
 MIB = 1 << 20
 
 
-async def main(what: str, bucket: str, budget: int, size: int) -> None:
-    async with S3Storage(bucket, memory_budget=budget) as storage:
+async def main(what: str, size: int, backend: str, arguments: dict[str, Any]) -> None:
+    opened: Storage = getattr(aiostow, backend)(**arguments)
+    async with opened as storage:
         await storage.write_bytes("warm", bytes(MIB))
         await storage.read_bytes("warm")
         Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
@@ -33,4 +37,4 @@ async def main(what: str, bucket: str, budget: int, size: int) -> None:
 
 if __name__ == "__main__":
     os.nice(5)
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])))
