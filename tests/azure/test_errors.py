@@ -14,7 +14,9 @@ from azure.core import exceptions as sdk
 from azure.storage.blob import generate_blob_sas, generate_container_sas
 
 from aiostow import (
+    AmbiguousWriteError,
     AzureStorage,
+    ConnectionLostError,
     CredentialsError,
     DeleteManyError,
     FileNotFoundInStorageError,
@@ -346,6 +348,19 @@ class TestStrangeAnswers:
                     with pytest.raises(expected) as caught:
                         await CALLS[call](storage)
                     assert "sig=canary" not in "".join(traceback.format_exception(caught.value))
+
+    async def test_what_is_no_answer_of_http_is_a_lost_connection(
+        self, server: AzuriteServer, make_storage: MakeStorage
+    ) -> None:
+        async with front(server.port, lambda head: b"HTTP/ canary of nonsense\r\n\r\n") as port:
+            url = f"http://127.0.0.1:{port}/{ACCOUNT}"
+            async with make_storage(endpoint=url, retry_deadline=0.5) as storage:
+                for call in ("read", "list", "stat", "large"):
+                    with pytest.raises(ConnectionLostError, match="no answer of HTTP") as caught:
+                        await CALLS[call](storage)
+                    assert "canary" not in "".join(traceback.format_exception(caught.value))
+                with pytest.raises(AmbiguousWriteError):
+                    await storage.write_bytes("k", b"1")
 
     async def test_a_flipped_bit_is_noticed_where_there_is_a_checksum(
         self, make_storage: MakeStorage, proxy: FaultProxy

@@ -25,7 +25,7 @@ from aiostow import (
 )
 from aiostow.backends._azure_config import find_place
 from aiostow.sync import SyncStorage
-from aiostow.testing import FaultyDriver
+from aiostow.testing import FaultProxy, FaultyDriver, WireFault
 from aiostow.testing.conformance._base import pattern
 from tests.rest.loops import check_loops_and_forks
 from tests.servers import AzuriteServer
@@ -353,6 +353,24 @@ class TestTheWire:
             assert b"authorization: SharedKey " in head
             assert b"sig=" not in head  # a SAS is used where the user gave one, and only there
             assert b"accept-encoding: identity" in head
+
+    async def test_a_block_list_goes_with_its_sum_and_names_uncommitted_blocks_only(
+        self, server: AzuriteServer, make_storage: MakeStorage, proxy: FaultProxy
+    ) -> None:
+        seen: list[bytes] = []
+
+        def look(head: bytes) -> bytes:
+            seen.append(head)
+            return head
+
+        proxy.add(WireFault(b"<Latest>"), WireFault(b"<Committed>"), WireFault(b"<Uncommitted>"))
+        async with front(proxy.port, look) as port:
+            async with make_storage(endpoint=f"http://127.0.0.1:{port}/{ACCOUNT}") as storage:
+                await storage.write_bytes("k", bytes(6 * MIB))
+        assert [fault.match for fault in proxy.armed] == [b"<Uncommitted>"]
+        commits = [head for head in seen if b"comp=blocklist" in head]
+        assert len(commits) == 1
+        assert b"content-md5: " in commits[0]
 
     async def test_a_proxy_is_used(self, server: AzuriteServer, make_storage: MakeStorage) -> None:
         seen: list[bytes] = []

@@ -448,7 +448,7 @@ def _lost(exc: Exception) -> TransportError:
         )
     if isinstance(exc, TimeoutError):
         return TransportError("the service went silent", connected=True)
-    if isinstance(exc, HttpProcessingError):
+    if isinstance(exc, HttpProcessingError | aiohttp.ClientResponseError):
         return TransportError("what came was no answer of HTTP", connected=True)
     return TransportError("the connection was lost", connected=True)
 
