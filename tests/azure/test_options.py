@@ -257,6 +257,25 @@ class TestConditions:
 
 
 class TestListing:
+    async def test_any_key_addresses_what_azure_allows(
+        self, make_storage: MakeStorage, container: Any
+    ) -> None:
+        names = ["a//b", "a/", ".hidden", "a/..b/c", "dir/.x", "x\ty"]
+        for name in names:
+            container.get_blob_client(name).upload_blob(name.encode())
+        async with make_storage() as strict, make_storage(any_key=True) as storage:
+            listed = {entry.name: entry.addressable for entry in await strict.list()}
+            assert sorted(listed) == sorted(names)
+            assert [name for name, known in listed.items() if not known] == sorted(
+                ["a//b", "a/", "x\ty"]
+            )
+            for name in names:
+                assert await storage.read_bytes(name) == name.encode()
+                await storage.write_bytes(name, b"new")
+                assert await storage.read_bytes(name) == b"new"
+            await storage.delete_many(names)
+            assert await storage.list() == []
+
     async def test_many_at_once_and_snapshots(
         self, make_storage: MakeStorage, container: Any
     ) -> None:
@@ -420,6 +439,7 @@ class TestTheWire:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(secure_server.certificate))
         async with make() as storage:
             assert await storage.read_bytes("k") == b"data"
+            await storage.set_access_tier("k", "Hot")
 
 
 async def test_the_driver_that_fails_on_purpose_stands_over_azure_too(

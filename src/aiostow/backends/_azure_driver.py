@@ -38,6 +38,7 @@ from .http import ServiceError
 
 _CONTENT = "x-ms-blob-"
 _META_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OTHER_NAME = re.compile(r"\\|\.\Z|(?:\A|/)\.\.?/")  # what the service takes for another one
 _COPY_LIMIT = 256 * MIB  # bytes that one request copies
 _COPY_BLOCK = 100 * MIB
 _DEPTH = 8
@@ -314,10 +315,10 @@ class AzureDriver:
             raise InvalidKeyError(f"this storage is the one blob {self._place.blob!r}")
         if len(key) > MAX_KEY:
             raise InvalidKeyError(f"the key is too long for Azure: {MAX_KEY} characters at most")
-        if "\\" in key or key.endswith("."):
+        if _OTHER_NAME.search(key):
             raise InvalidKeyError(
-                "Azure takes a '\\' in a key for '/' and drops a '.' at its end, so it would be "
-                "another object"
+                "Azure takes a '\\' in a key for '/', drops a '.' at its end and resolves segments of "
+                "dots, so it would be another object"
             )
 
 

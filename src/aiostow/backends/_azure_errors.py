@@ -181,7 +181,7 @@ def _of_service(exc: ServiceError, place: Place) -> StorageError:
     if found is not None:
         cls, text = found
         if cls is PermissionDeniedError and text is _REFUSED and place.sas is not None:
-            text = _ended(place.sas) or f"{text}: {_granted(place.sas)}"
+            text = _ended(place.sas) or text + _granted(place.sas)
         return cls(text)
     told = f"{exc.status} {exc.code}: {exc.message}"
     if exc.status >= 500 or exc.status in (408, 429):
@@ -227,4 +227,6 @@ def _ended(sas: str) -> str | None:
 
 def _granted(sas: str) -> str:
     granted = parse_qs(sas).get("sp", [""])[0]
-    return f"the shared access signature grants {granted!r}, and {_NEEDED}"
+    if not granted:  # a stored policy tells
+        return ""
+    return f": the shared access signature grants {granted!r}, and {_NEEDED}"

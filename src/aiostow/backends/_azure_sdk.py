@@ -39,6 +39,11 @@ class Sdk:
         self._config = config
         self._place = config.place
         self._tokens = tokens
+        self._verify: bool | str = True
+        if config.verify is not None:
+            self._verify = config.verify
+        elif bundle := os.environ.get("REQUESTS_CA_BUNDLE"):
+            self._verify = bundle
         self._service: BlobServiceClient | None = None
         self._delegation: UserDelegationKey | None = None
         self._delegation_end = datetime.fromtimestamp(0, UTC)
@@ -59,7 +64,7 @@ class Sdk:
                 retry_policy=ExponentialRetry(
                     initial_backoff=1, increment_base=2, retry_total=3, retry_connect=1
                 ),
-                connection_verify=True if config.verify is None else config.verify,
+                connection_verify=self._verify,
                 proxies=None if config.proxies is None else dict(config.proxies),
             )
         return self._service
@@ -76,15 +81,12 @@ class Sdk:
         if proxies is None:
             around = urllib.request.proxy_bypass(parts.hostname or "")
             proxies = {} if around else urllib.request.getproxies()
-        verify = config.verify
-        if verify is None:
-            verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
         return HttpOptions(
             connect_timeout=config.connect_timeout,
             read_timeout=config.read_timeout,
             retry_deadline=config.retry_deadline,
             proxy=proxies.get(parts.scheme),
-            tls=tls_context(verify) if parts.scheme == "https" else True,
+            tls=tls_context(self._verify) if parts.scheme == "https" else True,
         )
 
     async def blob_sas(self, key: str, permissions: str, expires: datetime, **told: Any) -> str:
