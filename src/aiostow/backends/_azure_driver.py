@@ -317,8 +317,8 @@ class AzureDriver:
             raise InvalidKeyError(f"the key is too long for Azure: {MAX_KEY} characters at most")
         if _OTHER_NAME.search(key):
             raise InvalidKeyError(
-                "Azure takes a '\\' in a key for '/', drops a '.' at its end and resolves segments of "
-                "dots, so it would be another object"
+                "Azure takes a '\\' in a key for '/', drops a '.' at its end and resolves segments "
+                "of dots, so it would be another object"
             )
 
 
