@@ -124,3 +124,20 @@ def make_storage(server: AzuriteServer, container: Any) -> MakeStorage:
         return AzureStorage(**{**arguments, **own})
 
     return make
+
+
+@pytest.fixture
+def make_secure(secure_server: AzuriteServer, prepare: Prepare) -> MakeStorage:
+    """Return a storage on a new container over https, for a credential of the test's own."""
+    name = prepare(secure_server).container_name
+
+    def make(credential: Any, **own: Any) -> AzureStorage:
+        arguments = {
+            "account": ACCOUNT,
+            "bucket": name,
+            "endpoint": secure_server.endpoint(ACCOUNT),
+            "verify": str(secure_server.certificate),
+        }
+        return AzureStorage(credential=credential, **{**arguments, **own})
+
+    return make

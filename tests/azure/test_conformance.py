@@ -13,7 +13,7 @@ from tests.conformance._through_facade import ThroughFacade
 from tests.servers import AzuriteServer
 
 from ._credentials import AsyncCredential
-from ._suite import ACCOUNT, AzureSuite, MakeStorage, Prepare
+from ._suite import AzureSuite, MakeStorage
 
 
 class TestByKey(AzureSuite):
@@ -37,16 +37,13 @@ class TestByCredential(AzureSuite):
 
     @pytest.fixture
     async def storage(
-        self, secure_server: AzuriteServer, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+        self,
+        secure_server: AzuriteServer,
+        make_secure: MakeStorage,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> AsyncIterator[Storage]:
         monkeypatch.setenv("SSL_CERT_FILE", str(secure_server.certificate))  # of the links' client
-        async with AzureStorage(
-            ACCOUNT,
-            bucket=prepare(secure_server).container_name,
-            endpoint=secure_server.endpoint(ACCOUNT),
-            credential=AsyncCredential(),
-            verify=str(secure_server.certificate),
-        ) as storage:
+        async with make_secure(AsyncCredential()) as storage:
             yield storage
 
 

@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,39 +14,22 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ClientSecretCredential, CredentialUnavailableError
 from azure.identity.aio import ClientSecretCredential as AsyncClientSecretCredential
 
-from aiostow import AzureStorage, CredentialsError, PermissionDeniedError
+from aiostow import CredentialsError, PermissionDeniedError
 from aiostow.backends._azure_auth import Tokens
 from aiostow.backends.http import ServiceError
-from tests.servers import AzuriteServer
 
 from ._credentials import AsyncCredential, SyncCredential, make_token
-from ._suite import ACCOUNT, Prepare
+from ._suite import MakeStorage
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def make(secure_server: AzuriteServer, prepare: Prepare) -> Callable[..., AzureStorage]:
-    name = prepare(secure_server).container_name
-
-    def storage(credential: Any, **own: Any) -> AzureStorage:
-        arguments = {
-            "account": ACCOUNT,
-            "bucket": name,
-            "endpoint": secure_server.endpoint(ACCOUNT),
-            "verify": str(secure_server.certificate),
-        }
-        return AzureStorage(credential=credential, **{**arguments, **own})
-
-    return storage
-
-
 @pytest.mark.parametrize("kind", [AsyncCredential, SyncCredential])
 async def test_one_token_serves_all_requests(
-    make: Callable[..., AzureStorage], kind: type[AsyncCredential]
+    make_secure: MakeStorage, kind: type[AsyncCredential]
 ) -> None:
     credential = kind()
-    async with make(credential) as storage:
+    async with make_secure(credential) as storage:
         await asyncio.gather(*(storage.write_bytes(f"k{i}", b"data") for i in range(20)))
         assert await storage.read_bytes("k1") == b"data"
         await storage.delete_many(f"k{i}" for i in range(20))
@@ -56,7 +38,7 @@ async def test_one_token_serves_all_requests(
 
 
 async def test_a_sync_credential_does_not_hold_up_the_loop(
-    make: Callable[..., AzureStorage],
+    make_secure: MakeStorage,
 ) -> None:
     class Slow(SyncCredential):
         def get_token(self, *scopes: str, **told: Any) -> AccessToken:  # type: ignore[override]
@@ -64,7 +46,7 @@ async def test_a_sync_credential_does_not_hold_up_the_loop(
             time.sleep(0.2)
             return super().get_token(*scopes, **told)
 
-    async with make(Slow()) as storage:
+    async with make_secure(Slow()) as storage:
         task = asyncio.ensure_future(storage.write_bytes("k", b"data"))
         turns = 0
         while not task.done():
@@ -74,9 +56,9 @@ async def test_a_sync_credential_does_not_hold_up_the_loop(
         assert turns > 10
 
 
-async def test_tokens_are_renewed_before_they_end(make: Callable[..., AzureStorage]) -> None:
+async def test_tokens_are_renewed_before_they_end(make_secure: MakeStorage) -> None:
     credential = AsyncCredential(make_token(100), make_token(3600))
-    async with make(credential) as storage:
+    async with make_secure(credential) as storage:
         await storage.write_bytes("k", b"1")
         assert len(credential.asked) == 1
         assert await storage.exists("k")  # the short one serves, and another is asked for
@@ -85,35 +67,35 @@ async def test_tokens_are_renewed_before_they_end(make: Callable[..., AzureStora
         assert len(credential.asked) == 2
 
 
-async def test_a_token_that_ends_is_not_sent(make: Callable[..., AzureStorage]) -> None:
+async def test_a_token_that_ends_is_not_sent(make_secure: MakeStorage) -> None:
     credential = AsyncCredential(make_token(20), make_token(3600))
-    async with make(credential) as storage:
+    async with make_secure(credential) as storage:
         await storage.write_bytes("k", b"1")
         assert await storage.read_bytes("k") == b"1"
     assert len(credential.asked) == 2
 
 
-async def test_a_refused_token_is_replaced_once(make: Callable[..., AzureStorage]) -> None:
+async def test_a_refused_token_is_replaced_once(make_secure: MakeStorage) -> None:
     old = make_token(3600, exp=int(time.time()) - 60)  # it says that it lasts, and does not
     credential = AsyncCredential(old)
-    async with make(credential) as storage:
+    async with make_secure(credential) as storage:
         await storage.write_bytes("k", b"1")
         assert await storage.read_bytes("k") == b"1"
     assert len(credential.asked) == 2
     refused = AsyncCredential(*[old] * 100)
-    async with make(refused) as storage:
+    async with make_secure(refused) as storage:
         with pytest.raises(PermissionDeniedError) as caught:
             await storage.read_bytes("k")
         assert old.token not in "".join(traceback.format_exception(caught.value))
     assert len(refused.asked) == 2
 
 
-async def test_a_credential_that_gives_nothing_is_told(make: Callable[..., AzureStorage]) -> None:
+async def test_a_credential_that_gives_nothing_is_told(make_secure: MakeStorage) -> None:
     for failure in (
         CredentialUnavailableError("run 'az login'\nhttps://host/?sig=canary"),
         ClientAuthenticationError("no such tenant https://host/?sig=canary"),
     ):
-        async with make(AsyncCredential(*[failure] * 10)) as storage:
+        async with make_secure(AsyncCredential(*[failure] * 10)) as storage:
             for call in (
                 storage.read_bytes("k"),
                 storage.list(),
@@ -125,14 +107,14 @@ async def test_a_credential_that_gives_nothing_is_told(make: Callable[..., Azure
                 assert "canary" not in str(caught.value)
 
 
-async def test_those_of_azure_identity_are_taken(make: Callable[..., AzureStorage]) -> None:
+async def test_those_of_azure_identity_are_taken(make_secure: MakeStorage) -> None:
     """They cannot reach their authority here, and say so; the storage closes all the same."""
     told = ("tenant", "client", "canary-of-a-secret")
     sync = ClientSecretCredential(*told, authority="https://127.0.0.1:9", retry_total=0)
     credential = AsyncClientSecretCredential(*told, authority="https://127.0.0.1:9", retry_total=0)
     async with credential:
         for each in (sync, credential):
-            async with make(each) as storage:
+            async with make_secure(each) as storage:
                 with pytest.raises((CredentialsError, ConnectionError)) as caught:
                     await storage.read_bytes("k")
                 assert "canary" not in "".join(traceback.format_exception(caught.value))
@@ -160,9 +142,9 @@ async def test_a_challenge_tells_tenant_and_claims() -> None:
 
 
 async def test_who_may_read_but_not_sign_copies_with_the_token_itself(
-    make: Callable[..., AzureStorage], monkeypatch: pytest.MonkeyPatch
+    make_secure: MakeStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with make(AsyncCredential()) as storage:
+    async with make_secure(AsyncCredential()) as storage:
         await storage.write_bytes("a", b"data")
 
         async def refused(*_: Any, **__: Any) -> str:
@@ -179,14 +161,14 @@ async def test_who_may_read_but_not_sign_copies_with_the_token_itself(
 
 
 async def test_a_storage_that_is_closed_while_a_token_is_fetched_closes(
-    make: Callable[..., AzureStorage],
+    make_secure: MakeStorage,
 ) -> None:
     class Stuck(AsyncCredential):
         async def get_token(self, *scopes: str, **told: Any) -> AccessToken:
             await asyncio.sleep(3600)
             raise AssertionError
 
-    storage = make(Stuck())
+    storage = make_secure(Stuck())
     task = asyncio.ensure_future(storage.read_bytes("k"))
     await asyncio.sleep(0.05)
     task.cancel()

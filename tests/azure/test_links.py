@@ -25,10 +25,9 @@ from aiostow import (
 )
 from aiostow.sync import SyncStorage
 from tests.rest.client import ask
-from tests.servers import AzuriteServer
 
 from ._credentials import AsyncCredential
-from ._suite import ACCOUNT, MakeStorage, Prepare
+from ._suite import MakeStorage
 
 pytestmark = pytest.mark.anyio
 HOUR = timedelta(hours=1)
@@ -39,19 +38,17 @@ UPLOAD = {"x-ms-blob-type": "BlockBlob"}
 
 @pytest.fixture(params=["key", "credential"])
 async def storage(
-    request: pytest.FixtureRequest, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[AzureStorage]:
     """By the key of the account, and by keys that are delegated to a credential."""
-    by_key = request.param == "key"
-    server: AzuriteServer = request.getfixturevalue("server" if by_key else "secure_server")
-    own: dict[str, Any] = {"key": server.accounts[ACCOUNT]}
-    if not by_key:
-        monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))  # of the links' client
-        own = {"credential": AsyncCredential(), "verify": str(server.certificate)}
-    async with AzureStorage(
-        ACCOUNT, bucket=prepare(server).container_name, endpoint=server.endpoint(ACCOUNT), **own
-    ) as storage:
-        yield storage
+    made: AzureStorage
+    if request.param == "key":
+        made = request.getfixturevalue("make_storage")()
+    else:
+        made = request.getfixturevalue("make_secure")(AsyncCredential())
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.driver.config.verify))  # of the links' client
+    async with made:
+        yield made
 
 
 @pytest.mark.parametrize("granted", COMBINATIONS)
@@ -218,16 +215,8 @@ async def test_links_of_a_view_lead_below_its_prefix(storage: AzureStorage) -> N
     assert (await ask(await view.link_to("k", "download", HOUR))).body == b"below"
 
 
-async def test_delegated_keys_are_shared_and_renewed(
-    secure_server: AzuriteServer, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with AzureStorage(
-        ACCOUNT,
-        bucket=prepare(secure_server).container_name,
-        endpoint=secure_server.endpoint(ACCOUNT),
-        credential=AsyncCredential(),
-        verify=str(secure_server.certificate),
-    ) as storage:
+async def test_delegated_keys_are_shared_and_renewed(make_secure: MakeStorage) -> None:
+    async with make_secure(AsyncCredential()) as storage:
         ends = []
         for hours in (1, 2, 30, 20):
             link = await storage.link_to("k", "download", timedelta(hours=hours))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.rest.page import blocks, run_block
 from tests.servers import azurite
-from tests.test_docs import BLOCK, ROOT
 
-BLOCKS = [match[2] for match in BLOCK.finditer((ROOT / "docs" / "azure.md").read_text())]
+BLOCKS = blocks("azure.md")
 _PREPARE = """
 import os
 from azure.core.credentials import AzureNamedKeyCredential
@@ -26,19 +23,13 @@ with BlobServiceClient(os.environ["AZURE_ENDPOINT"], credential=credential) as s
 @pytest.mark.parametrize("code", BLOCKS)
 def test_a_block_runs(code: str, tmp_path: Path) -> None:
     with azurite(tmp_path / "azurite", ("account",)) as server:
-        env = {
-            **os.environ,
-            "AZURE_ENDPOINT": server.endpoint("account"),
-            "AZURE_STORAGE_KEY": server.accounts["account"],
-        }
         for text in (_PREPARE, code):
-            script = tmp_path / "block.py"
-            script.write_text(text)
-            done = subprocess.run(
-                [sys.executable, "-W", "error", str(script)],
-                cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stdout + done.stderr
+            run_block(
+                text,
+                tmp_path,
+                AZURE_ENDPOINT=server.endpoint("account"),
+                AZURE_STORAGE_KEY=server.accounts["account"],
+            )
 
 
 def test_there_are_blocks_to_run() -> None:
