@@ -108,7 +108,11 @@ class Listing(Generic[ItemT]):
         return self._collect().__await__()
 
     async def _collect(self) -> builtins.list[ItemT]:
-        return [item async for item in self._start()]
+        items = self._start()
+        try:
+            return [item async for item in items]
+        finally:
+            await items.aclose()  # one that is cancelled must not leave its next page under way
 
     def __iter__(self) -> NoReturn:
         raise InvalidTypeError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import traceback
 from datetime import timedelta
 from typing import Any
 
@@ -15,12 +17,14 @@ from aiostow import (
     InvalidArgumentError,
     ObjectChangedError,
     PermissionDeniedError,
+    StorageIOError,
+    UnsupportedOperationError,
 )
 from aiostow.backends import _azure_driver
 from aiostow.models import WriteOptions
 from aiostow.testing.conformance._base import pattern
 from tests.servers import AzuriteServer
-from tests.servers.front import front
+from tests.servers.front import answer, front
 
 from ._credentials import AsyncCredential
 from ._suite import ACCOUNT, MakeStorage, Prepare
@@ -166,6 +170,10 @@ async def test_with_a_credential(secure_server: AzuriteServer, prepare: Prepare,
         assert await storage.read_bytes("b") == pattern(3 * MIB)
 
 
+def refuse(status: str, head: bytes) -> bytes:
+    return answer(status)
+
+
 class TestAcrossAccounts:
     async def test_the_service_copies_by_url(
         self, make_storage: MakeStorage, other: AzureStorage, way: str
@@ -207,5 +215,60 @@ class TestAcrossAccounts:
             ):
                 with pytest.raises(expected) as caught:
                     await storage.copy_from_url(url, "copied")
-                assert "sig=" not in str(caught.value)
+                assert "sig=" not in "".join(traceback.format_exception(caught.value))
             assert await storage.list() == []
+
+    async def test_the_source_s_refusal_is_not_taken_for_our_own(
+        self, server: AzuriteServer, make_storage: MakeStorage
+    ) -> None:
+        async with make_storage() as owner:
+            mine = await owner.create_container_url(HOUR)
+        async with AzureStorage(sas_container_url=mine) as storage:
+            for status, expected in (
+                ("401 Unauthorized", PermissionDeniedError),
+                ("403 Forbidden", PermissionDeniedError),
+                ("404 Not Found", FileNotFoundInStorageError),
+                ("418 Teapot", StorageIOError),
+            ):
+                async with front(server.port, functools.partial(refuse, status)) as port:
+                    with pytest.raises(expected, match=r"source|behind") as caught:
+                        await storage.copy_from_url(f"http://127.0.0.1:{port}/x", "copied")
+                assert "signature" not in str(caught.value)
+            for host in ("a..b", "x" * 70 + ".example"):
+                with pytest.raises((ConnectionError, InvalidArgumentError)):
+                    await storage.copy_from_url(f"http://{host}/x", "copied")
+
+    @pytest.mark.parametrize("etag", ['W/"weak"', None])
+    async def test_a_large_source_without_a_strong_etag_is_refused(
+        self, server: AzuriteServer, make_storage: MakeStorage, etag: str | None
+    ) -> None:
+        headers = {"last_modified": "Tue, 24 Nov 2026 12:00:00 GMT"}
+        if etag is not None:
+            headers["etag"] = etag
+        told = answer("200 OK", b"", **headers).replace(b"length: 0", b"length: 99999999")
+        async with front(server.port, lambda head: told) as port:
+            async with make_storage() as storage:
+                with pytest.raises(UnsupportedOperationError, match="strong etag"):
+                    await storage.copy_from_url(f"http://127.0.0.1:{port}/x", "copied")
+
+    async def test_a_url_that_is_too_long_is_told(
+        self, server: AzuriteServer, make_storage: MakeStorage, other: AzureStorage
+    ) -> None:
+        await other.write_bytes("a", b"data")
+        url = await other.link_to("a", "download", HOUR)
+
+        def decide(head: bytes) -> bytes:
+            if b"x-ms-copy-source" in head:
+                return answer("400 Bad Request", x_ms_error_code="OutOfRangeInput")
+            return head
+
+        async with front(server.port, decide) as port:
+            async with make_storage(endpoint=f"http://127.0.0.1:{port}/{ACCOUNT}") as storage:
+                with pytest.raises(InvalidArgumentError, match="2 KiB"):
+                    await storage.copy_from_url(url, "copied")
+
+    async def test_a_source_shows_no_signature(self, other: AzureStorage) -> None:
+        await other.write_bytes("a", b"data")
+        url = await other.link_to("a", "download", HOUR)
+        source = await other.driver.find_source(url, "b")
+        assert "sig=" not in repr(source)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 import traceback
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ClientSecretCredential, CredentialUnavailableError
 from azure.identity.aio import ClientSecretCredential as AsyncClientSecretCredential
 
-from aiostow import CredentialsError, PermissionDeniedError
+from aiostow import ClosedError, CredentialsError, PermissionDeniedError
 from aiostow.backends._azure_auth import Tokens
 from aiostow.backends.http import ServiceError
 
@@ -59,9 +60,7 @@ async def test_a_sync_credential_does_not_hold_up_the_loop(
 async def test_tokens_are_renewed_before_they_end(make_secure: MakeStorage) -> None:
     credential = AsyncCredential(make_token(100), make_token(3600))
     async with make_secure(credential) as storage:
-        await storage.write_bytes("k", b"1")
-        assert len(credential.asked) == 1
-        assert await storage.exists("k")  # the short one serves, and another is asked for
+        await storage.write_bytes("k", b"1")  # the short one serves, and another is asked for
         assert len(credential.asked) == 2
         assert await storage.read_bytes("k") == b"1"
         assert len(credential.asked) == 2
@@ -124,21 +123,47 @@ async def test_those_of_azure_identity_are_taken(make_secure: MakeStorage) -> No
 async def test_a_challenge_tells_tenant_and_claims() -> None:
     credential = AsyncCredential(*[make_token()] * 3)
     tokens = Tokens(credential)
-    await tokens.bearer()
+    token = await tokens.bearer()
     challenge = (
         "Bearer authorization_uri=https://login.microsoftonline.com/the-tenant/oauth2/authorize "
         'resource_id=https://storage.azure.com, error="insufficient_claims", '
         'claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ"'
     )
-    assert not await tokens.renew({"www-authenticate": challenge})  # the same token again
+    assert not await tokens.renew(token, {"www-authenticate": challenge})  # the same one again
     assert credential.asked[1] == {
         "scopes": ("https://storage.azure.com/.default",),
         "tenant_id": "the-tenant",
         "claims": '{"access_token":{}}',
     }
-    await tokens.renew({})
+    await tokens.renew(token, {})
     assert credential.asked[2]["tenant_id"] == "the-tenant"
     await tokens.aclose()
+
+
+async def test_many_requests_whose_token_is_refused_share_the_next(
+    make_secure: MakeStorage,
+) -> None:
+    old = make_token(3600, exp=int(time.time()) - 60)
+    credential = AsyncCredential(old, *[make_token()] * 9)
+    async with make_secure(credential) as storage:
+        await asyncio.gather(*(storage.write_bytes(f"k{i}", b"data") for i in range(8)))
+    assert len(credential.asked) <= 3
+    credential = AsyncCredential(old, *[make_token()] * 9)
+    async with make_secure(credential) as storage:
+        await storage.delete_many(f"k{i}" for i in range(8))
+        assert await storage.list() == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+async def test_an_answer_of_the_authority_is_not_taken_for_the_service_s(
+    make_secure: MakeStorage, status: int
+) -> None:
+    response: Any = SimpleNamespace(status_code=status, reason="no", headers={}, text=lambda: "")
+    failure = ClientAuthenticationError("AADSTS7000215: wrong secret", response=response)
+    async with make_secure(AsyncCredential(*[failure] * 20)) as storage:
+        for call in (storage.exists("k"), storage.read_bytes("k"), storage.link_to("k", "d", 60)):
+            with pytest.raises(CredentialsError, match="AADSTS7000215"):
+                await call
 
 
 async def test_who_may_read_but_not_sign_copies_with_the_token_itself(
@@ -169,9 +194,10 @@ async def test_a_storage_that_is_closed_while_a_token_is_fetched_closes(
             raise AssertionError
 
     storage = make_secure(Stuck())
-    task = asyncio.ensure_future(storage.read_bytes("k"))
+    tasks = [asyncio.ensure_future(storage.read_bytes("k")) for _ in range(2)]
     await asyncio.sleep(0.05)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    tasks[0].cancel()
     async with asyncio.timeout(5):
         await storage.aclose()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(end) for end in ends] == [asyncio.CancelledError, ClosedError]

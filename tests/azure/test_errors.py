@@ -164,6 +164,7 @@ class TestWrongPlace:
                 ("../other/k", "another object"),
                 ("a/./b", "another object"),
                 ("a/..", "another object"),
+                ("Jr./k", "another object"),
             ):
                 for call in (
                     storage.read_bytes(key),

@@ -8,11 +8,14 @@ import random
 from typing import Any
 
 import pytest
+from azure.storage.blob import generate_container_sas
 
 from aiostow import (
     AmbiguousWriteError,
+    AzureStorage,
     FileExistsInStorageError,
     ObjectChangedError,
+    PermissionDeniedError,
     Storage,
     StorageError,
     UnreachableError,
@@ -22,7 +25,7 @@ from aiostow.testing import FaultProxy, WireFault
 from aiostow.testing.conformance._base import pattern
 from tests.rest.faults import LARGE, Faults, ListingFaults, ReadingFaults, Through, WritingFaults
 from tests.servers import AzuriteServer
-from tests.servers.front import front
+from tests.servers.front import answer, front
 
 from ._suite import ACCOUNT, MakeStorage
 
@@ -94,33 +97,104 @@ class TestWriting(AzureFaults, WritingFaults):
             assert len(proxy.armed) == 1
             assert await storage.read_bytes("k") == pattern(size)
 
-    async def test_nothing_tells_whose_bytes_are_there(
+    @pytest.mark.parametrize("size", [4, LARGE])
+    async def test_create_only_of_the_same_bytes_has_one_winner_all_the_same(
+        self, server: AzuriteServer, make_storage: MakeStorage, size: int
+    ) -> None:
+        data = pattern(size)
+        async with make_storage() as direct:
+            failing = [True]
+
+            async def decide(head: bytes) -> bytes:
+                if COMMIT in head and failing:
+                    failing.clear()  # not carried out, though it may have been
+                    await direct.write_bytes("k", data, if_absent=True)
+                    return answer("500 Failed")
+                return head
+
+            async with front(server.port, decide) as port:
+                async with make_storage(endpoint=f"http://127.0.0.1:{port}/{ACCOUNT}") as storage:
+                    with pytest.raises(FileExistsInStorageError):
+                        await storage.write_bytes("k", data, if_absent=True)
+
+    async def test_nothing_tells_whose_empty_blob_is_there(
+        self, storage: Storage, proxy: FaultProxy
+    ) -> None:
+        proxy.add(WireFault(b"if-none-match", drop_reply=True))
+        with pytest.raises(AmbiguousWriteError):
+            await storage.write_bytes("k", b"", if_absent=True)
+        assert await storage.read_bytes("k") == b""
+
+    @pytest.mark.parametrize("size", [10, LARGE])
+    async def test_a_conditional_write_that_was_replaced_since_is_ambiguous(
+        self, storage: Storage, proxy: FaultProxy, make_storage: MakeStorage, size: int
+    ) -> None:
+        first = await storage.write_bytes("k", b"first")
+        proxy.add(WireFault(COMMIT, drop_reply=True), WireFault(COMMIT, unavailable=1))
+        task = asyncio.ensure_future(storage.write_bytes("k", pattern(size), if_match=first.etag))
+        while len(proxy.armed) < 2:  # noqa: ASYNC110  # the proxy has a thread of its own
+            await asyncio.sleep(0.01)
+        async with make_storage() as direct:
+            await direct.write_bytes("k", b"built on it")
+        with pytest.raises(AmbiguousWriteError):
+            await task
+
+    async def test_what_may_have_been_written_is_never_a_definite_refusal(
         self, server: AzuriteServer, make_storage: MakeStorage
     ) -> None:
-        """Without the sum that the service keeps, a refused second try is ambiguous."""
-        turn = 0
+        for later in ("403 Forbidden", "401 Unauthorized", "400 Bad Request", "404 Not Found"):
+            for data in (b"data", pattern(6 * MIB)):
+                turns = 0
 
-        async def decide(head: bytes) -> bytes:
-            nonlocal turn
-            if head.startswith(b"PUT") and b"if-none-match" in head:
-                turn += 1
-                if turn == 1:
-                    return b"HTTP/1.1 500 Failed\r\ncontent-length: 0\r\n\r\n"
-                return (
-                    b"HTTP/1.1 409 Conflict\r\nx-ms-error-code: BlobAlreadyExists\r\n"
-                    b"content-length: 0\r\n\r\n"
-                )
-            if head.startswith(b"HEAD"):
-                return (
-                    b'HTTP/1.1 200 OK\r\ncontent-length: 4\r\netag: "0x1"\r\n'
-                    b"last-modified: Tue, 24 Nov 2026 12:00:00 GMT\r\n\r\n"
-                )
-            return head
+                def decide(head: bytes, later: str = later) -> bytes:
+                    nonlocal turns
+                    if head.startswith(b"PUT") and b"comp=block&" not in head:
+                        if b"comp=block " in head:
+                            return head
+                        turns += 1
+                        return answer("500 Failed" if turns == 1 else later)
+                    return head
 
-        async with front(server.port, decide) as port:
-            async with make_storage(endpoint=f"http://127.0.0.1:{port}/{ACCOUNT}") as storage:
+                async with front(server.port, decide) as port:
+                    url = f"http://127.0.0.1:{port}/{ACCOUNT}"
+                    async with make_storage(endpoint=url) as storage:
+                        with pytest.raises(AmbiguousWriteError):
+                            await storage.write_bytes("k", data)
+
+    async def test_who_may_not_look_is_told_that_nobody_knows(
+        self, server: AzuriteServer, make_storage: MakeStorage, container: Any, proxy: FaultProxy
+    ) -> None:
+        sas = generate_container_sas(
+            ACCOUNT, container.container_name, server.accounts[ACCOUNT], permission="cw",
+            protocol="https,http", expiry="2099-01-01T00:00:00Z",
+        )  # fmt: skip
+        url = f"{container.url}?{sas}".replace(f":{server.port}/", f":{proxy.port}/")
+        async with AzureStorage(sas_container_url=url) as storage:
+            for size in (10, LARGE):
+                key = f"k{size}"
+                proxy.clear()
+                proxy.add(WireFault(COMMIT, drop_reply=True))
                 with pytest.raises(AmbiguousWriteError):
-                    await storage.write_bytes("k", b"mine", if_absent=True)
+                    await storage.write_bytes(key, pattern(size), if_absent=True)
+        async with make_storage() as direct:
+            assert await direct.read_bytes("k10") == pattern(10)
+
+    async def test_a_service_that_goes_away_after_it_took_a_write_is_no_definite_failure(
+        self, make_storage: MakeStorage
+    ) -> None:
+        """The last try finds nobody, and the first may have been carried out."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            server.close()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}/{ACCOUNT}"
+        async with make_storage(endpoint=url, connect_timeout=1) as storage:
+            with pytest.raises(AmbiguousWriteError):
+                await storage.write_bytes("k", b"data")
 
     async def test_a_copy_whose_reply_was_lost_is_a_success(
         self, storage: Storage, proxy: FaultProxy
@@ -128,7 +202,8 @@ class TestWriting(AzureFaults, WritingFaults):
         await storage.write_bytes("a", b"data")
         for overwrite in (True, False):
             proxy.clear()
-            proxy.add(WireFault(b"x-ms-requires-sync", drop_reply=True))
+            # What is conditional goes in blocks.
+            proxy.add(WireFault(b"x-ms-requires-sync" if overwrite else COMMIT, drop_reply=True))
             await storage.copy("a", f"b{overwrite}", overwrite=overwrite)
             assert len(proxy.armed) == 1
             assert await storage.read_bytes(f"b{overwrite}") == b"data"
@@ -234,6 +309,27 @@ class TestTwoWriters:
 
 
 class TestSource:
+    async def test_what_the_destination_refuses_is_not_the_source_s(
+        self, server: AzuriteServer, make_storage: MakeStorage, container: Any
+    ) -> None:
+        async with make_storage() as storage:
+            await storage.write_bytes("a", b"data")
+            await storage.write_bytes("b", b"there")
+            container.get_blob_client("b").acquire_lease()
+            with pytest.raises(WriteConflictError, match="lease"):
+                await storage.copy("a", "b")
+
+        def decide(head: bytes) -> bytes:
+            if head.startswith(b"PUT") and b"if-none-match" in head:
+                return answer("412 Failed", x_ms_error_code="TargetConditionNotMet")
+            return head
+
+        async with front(server.port, decide) as port:
+            async with make_storage(endpoint=f"http://127.0.0.1:{port}/{ACCOUNT}") as storage:
+                await storage.write_bytes("a", b"")
+                with pytest.raises(FileExistsInStorageError):
+                    await storage.copy("a", "c", overwrite=False)
+
     async def test_a_source_that_is_replaced_while_it_is_copied_is_told(
         self, server: AzuriteServer, make_storage: MakeStorage
     ) -> None:
@@ -279,3 +375,67 @@ async def test_a_batch_of_deletions_survives_a_busy_service(
     with pytest.raises(StorageError):
         async with make_storage(bucket="no-such-container") as nowhere:
             await nowhere.delete_many(["a", "b"])
+
+
+async def test_parts_of_a_batch_that_the_service_was_too_busy_for_are_tried_again(
+    server: AzuriteServer, make_storage: MakeStorage
+) -> None:
+    batches = 0
+
+    def decide(head: bytes) -> bytes:
+        nonlocal batches
+        if b"comp=batch" not in head:
+            return head
+        batches += 1
+        body = (
+            b"--b\r\ncontent-id: 0\r\n\r\nHTTP/1.1 503 Server Busy\r\n"
+            b"x-ms-error-code: ServerBusy\r\n\r\n"
+            b"--b\r\ncontent-id: 1\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n--b--\r\n"
+        )
+        return answer("202 Accepted", body, content_type="multipart/mixed; boundary=b")
+
+    async with front(server.port, decide) as port:
+        async with make_storage(endpoint=f"http://127.0.0.1:{port}/{ACCOUNT}") as storage:
+            await storage.write_bytes("a", b"")
+            await storage.delete_many(["a", "missing"])
+            assert batches == 1
+            assert not await storage.exists("a")
+
+
+async def test_deletions_have_ended_when_one_of_their_batches_fails(
+    server: AzuriteServer, make_storage: MakeStorage
+) -> None:
+    batches = 0
+
+    def decide(head: bytes) -> bytes:
+        nonlocal batches
+        batches += b"comp=batch" in head
+        return answer("403 Forbidden") if b"comp=batch" in head and batches == 1 else head
+
+    async with front(server.port, decide) as port:
+        async with make_storage(endpoint=f"http://127.0.0.1:{port}/{ACCOUNT}") as storage:
+            before = asyncio.all_tasks()
+            with pytest.raises(PermissionDeniedError):
+                await storage.delete_many(f"k{i}" for i in range(600))
+            assert batches == 3
+            assert {task for task in asyncio.all_tasks() - before if "one" in repr(task)} == set()
+
+
+async def test_a_cancelled_request_gives_its_connection_back(
+    through: Through, proxy: FaultProxy
+) -> None:
+    async with through() as storage:
+        assert isinstance(storage, AzureStorage)
+        for i in range(300):
+            await storage.write_bytes(f"l/{i:03}", b"")
+        proxy.add(WireFault(b"comp=list", times=None, rate=20_000))
+        plane = storage.driver._plane
+        connector = plane._http._session.connector
+        assert connector is not None
+        for call in (plane.list("l", "", None), storage.list("l")._collect()):
+            task = asyncio.ensure_future(call)
+            await asyncio.sleep(0.2)
+            assert connector._acquired
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert not connector._acquired

@@ -14,8 +14,11 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 from azure.core.credentials import AccessToken
+from azure.core.exceptions import AzureError
 
 from .._threads import Threads
+from ..errors import ClosedError
+from ._azure_errors import TokenError, told
 from .http import Request
 
 VERSION = "2023-11-03"
@@ -106,27 +109,32 @@ class Tokens:
             self._begin()
         return str(token.token)
 
-    async def renew(self, headers: Mapping[str, str]) -> bool:
-        """Fetch another token after one was refused, and return whether it is another.
+    async def renew(self, refused: str, headers: Mapping[str, str]) -> bool:
+        """See to another token after one was refused, and return whether there is one.
 
         Args:
+            refused: the token, which may have been replaced meanwhile.
             headers: of the refusal; a challenge may name the tenant, and claims to be met.
         """
-        refused = None if self._token is None else self._token.token
-        challenge = headers.get("www-authenticate", "")
-        tenant = re.search(r'authorization_uri="?https://[^/"\s]+/([^/"\s,]+)', challenge)
-        claims = re.search(r'claims="([A-Za-z0-9+/=_-]+)"', challenge)
-        if tenant is not None:
-            self._asked["tenant_id"] = tenant[1]
-        if claims is not None:
-            padded = claims[1] + "=" * (-len(claims[1]) % 4)
-            self._asked["claims"] = base64.urlsafe_b64decode(padded).decode()
-        token = await self._fetched()
-        return bool(token.token != refused)
+        if self._token is None or self._token.token == refused:
+            challenge = headers.get("www-authenticate", "")
+            tenant = re.search(r'authorization_uri="?https://[^/"\s]+/([^/"\s,]+)', challenge)
+            claims = re.search(r'claims="([A-Za-z0-9+/=_-]+)"', challenge)
+            if tenant is not None:
+                self._asked["tenant_id"] = tenant[1]
+            if claims is not None:
+                padded = claims[1] + "=" * (-len(claims[1]) % 4)
+                self._asked["claims"] = base64.urlsafe_b64decode(padded).decode()
+            await self._fetched()
+        assert self._token is not None, "it was fetched"
+        return bool(self._token.token != refused)
 
     async def _fetched(self) -> AccessToken:
         fetching = self._fetching or self._begin()
-        return await asyncio.shield(fetching)  # others wait for it too
+        await asyncio.wait([fetching])  # others wait for it too
+        if fetching.cancelled():
+            raise ClosedError("the storage was closed while a token was fetched")
+        return fetching.result()
 
     def _begin(self) -> asyncio.Task[AccessToken]:
         self._fetching = asyncio.get_running_loop().create_task(self._fetch())
@@ -140,9 +148,14 @@ class Tokens:
 
     async def _fetch(self) -> AccessToken:
         get = functools.partial(self._credential.get_token, _SCOPE, **self._asked)
-        token: AccessToken = await get() if self._async else await self._threads.run(get)
-        self._token = token
-        return token
+        try:
+            token: AccessToken = await get() if self._async else await self._threads.run(get)
+        except AzureError as exc:
+            failure = TokenError(told(exc))
+        else:
+            self._token = token
+            return token
+        raise failure
 
     # -- a credential for the SDK ---------------------------------------------------------------
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from ..driver import Buffer, Limits, PresignedUrl
 from ..errors import (
-    AmbiguousWriteError,
     InvalidArgumentError,
     InvalidKeyError,
     ObjectChangedError,
@@ -28,7 +27,7 @@ from ._azure_rest import AzureRest
 from ._azure_sdk import Sdk
 from ._azure_source import CopySource, foreign_source
 from ._azure_upload import AzureUpload, check_commit, renamed
-from ._checksums import Checksums, md5_text
+from ._checksums import Checksums
 from ._loops import PerLoop
 from ._rest_copy import copy_by_pieces
 from ._rest_entry import check_headers, entry_of, option_headers, written
@@ -36,13 +35,17 @@ from ._rest_pages import RestPages
 from ._rest_source import RestSource
 from .http import ServiceError
 
+T = TypeVar("T")
+
 _CONTENT = "x-ms-blob-"
 _META_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OTHER_NAME = re.compile(r"\\|\.\Z|(?:\A|/)\.\.?/")  # what the service takes for another one
+_OTHER_NAME = re.compile(r"\\|\.(?:/|\Z)")  # what the service may take for another one
 _COPY_LIMIT = 256 * MIB  # bytes that one request copies
-_COPY_BLOCK = 100 * MIB
+_COPY_BLOCK = 16 * MIB  # which the service fetches well within read_timeout, several at a time
 _DEPTH = 8
 _BATCHES_AT_ONCE = 4
+_DELETES_AT_ONCE = 16
+_TRANSIENT = frozenset({401, 408, 429, 500, 502, 503, 504})
 
 
 class AzureClient:
@@ -144,26 +147,26 @@ class AzureDriver:
     async def delete(self, keys: Sequence[str]) -> Mapping[str, BaseException]:
         for key in keys:
             self._check_key(key)
+        left = list(dict.fromkeys(keys))
         failures: dict[str, ServiceError] = {}
-        if len(keys) == 1:
-            try:
-                await self._plane.delete(keys[0])
-            except ServiceError as exc:
-                failures = {keys[0]: exc}
-        else:
-            turns = asyncio.Semaphore(_BATCHES_AT_ONCE)
-            plane = self._plane
-
-            async def some(batch: Sequence[str]) -> None:
-                async with turns:
-                    failures.update(await plane.delete_batch(batch))
-
-            batches = (keys[begin : begin + BATCH] for begin in range(0, len(keys), BATCH))
-            await asyncio.gather(*map(some, batches))
+        if len(left) > 1:
+            batches = [left[begin : begin + BATCH] for begin in range(0, len(left), BATCH)]
+            failures = await _each(self._plane.delete_batch, batches, _BATCHES_AT_ONCE)
+            # What may pass another time is tried again as any single request is.
+            left = [key for key, failure in failures.items() if failure.status in _TRANSIENT]
+        failures = {key: failure for key, failure in failures.items() if key not in left}
+        failures |= await _each(self._delete_one, left, _DELETES_AT_ONCE)
         for failure in failures.values():
             if failure.code.startswith("Container"):  # it is gone, for all keys alike
                 raise failure
         return {key: failure for key, failure in failures.items() if failure.status != 404}
+
+    async def _delete_one(self, key: str) -> dict[str, ServiceError]:
+        try:
+            await self._plane.delete(key)
+        except ServiceError as exc:
+            return {key: exc}
+        return {}
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -187,37 +190,22 @@ class AzureDriver:
 
     async def write(self, key: str, buffers: Sequence[Buffer], options: WriteOptions) -> ListEntry:
         headers = self._write_headers(key, options)
+        size = sum(map(len, buffers))
+        if size and (options.if_absent or options.if_match is not None):
+            # After a lost answer only the ids of blocks tell whose blob it is.
+            upload = AzureUpload(
+                self._plane, key, self.write_limits, options, headers, self._checksums
+            )
+            await upload.stage(0, 0, buffers)
+            return await upload.commit()
         if self._checksums is not None:
             headers[self._checksums.header] = self._checksums.value(buffers)
-        size = sum(map(len, buffers))
         try:
             reply = await self._plane.put(key, buffers, headers)
         except ServiceError as exc:
-            md5 = md5_text(buffers) if exc.unsure else None
-            return await self._after_refusal(key, size, md5, options, exc)
+            check_commit(exc, options)
+            raise
         return written(key, size, reply.headers, options)
-
-    async def _after_refusal(
-        self, key: str, size: int, md5: str | None, options: WriteOptions, exc: ServiceError
-    ) -> ListEntry:
-        """Find out what became of a write that was refused, perhaps by its own earlier try."""
-        if exc.unsure and exc.status in (409, 412):
-            try:
-                found = (await self._plane.head(key)).headers
-            except ServiceError as lost:
-                if lost.status != 404:
-                    raise
-            else:
-                entry = entry_of(key, found, META)
-                stored = found.get("content-md5")
-                if entry.size == size and stored is not None and stored == md5:
-                    return entry
-                if entry.size == size and (stored is None or md5 is None):
-                    raise AmbiguousWriteError(
-                        "an earlier try may have written it: nothing tells whose bytes are there"
-                    ) from exc
-        check_commit(exc, options)
-        raise exc
 
     async def begin(self, key: str, options: WriteOptions, *, size_hint: int | None) -> AzureUpload:
         headers = self._write_headers(key, options)
@@ -242,26 +230,30 @@ class AzureDriver:
         head = await self._head(src)
         where = await self._source_headers(src)
         source = CopySource(entry_of(src, head.headers, META), head.headers, where)
-        return await self._copy_from(source, dst, options)
-
-    async def copy_from_url(self, url: str, dst: str, options: WriteOptions) -> ListEntry:
-        """Let the service copy what is behind a URL, wherever that is."""
-        self._check_key(dst)
-        source = await foreign_source(url, self.sdk.http_options)
-        return await self._copy_from(source, dst, options)
-
-    async def _copy_from(self, source: CopySource, dst: str, options: WriteOptions) -> ListEntry:
-        same = options == WriteOptions(if_absent=options.if_absent, if_match=options.if_match)
-        if not same or source.entry.size > _COPY_LIMIT or not source.is_blob:
+        one_step = source.is_blob and source.entry.size <= _COPY_LIMIT
+        if not one_step or options != WriteOptions():
             return await self._copy_blocks(source, dst, options)
-        headers = source.headers | self._own_headers | _conditions(options)
         try:
-            reply = await self._plane.copy(dst, headers)
+            reply = await self._plane.copy(dst, source.headers | self._own_headers)
         except ServiceError as exc:
-            source.check(exc, options)
-            md5 = source.told.get("content-md5")
-            return await self._after_refusal(dst, source.entry.size, md5, options, exc)
+            source.check(exc)
+            check_commit(exc, options)
+            raise
         return renamed(source.entry, dst, reply.headers)
+
+    async def find_source(self, url: str, dst: str) -> CopySource:
+        """Return what is behind a URL, wherever that is, for `copy_from`."""
+        self._check_key(dst)
+        return await foreign_source(url, self.sdk.http_options)
+
+    async def copy_from(self, source: CopySource, dst: str, options: WriteOptions) -> ListEntry:
+        """Let the service copy what was found behind a URL."""
+        if source.entry.etag is None and source.entry.size > _COPY_BLOCK:
+            raise UnsupportedOperationError(
+                "the source tells no strong etag, so pieces of it could be of several versions: "
+                f"without, at most {_COPY_BLOCK} bytes are copied"
+            )
+        return await self._copy_blocks(source, dst, options)
 
     async def _copy_blocks(self, source: CopySource, dst: str, options: WriteOptions) -> ListEntry:
         entry = source.entry
@@ -275,7 +267,7 @@ class AzureDriver:
             try:
                 await upload.fetch(index, span.length, source.headers | told)
             except ServiceError as exc:
-                source.check(exc, options)
+                source.check(exc)
                 raise
 
         return await copy_by_pieces(upload, entry.size, block, fetch)
@@ -317,8 +309,8 @@ class AzureDriver:
             raise InvalidKeyError(f"the key is too long for Azure: {MAX_KEY} characters at most")
         if _OTHER_NAME.search(key):
             raise InvalidKeyError(
-                "Azure takes a '\\' in a key for '/', drops a '.' at its end and resolves segments "
-                "of dots, so it would be another object"
+                "Azure takes a '\\' in a key for '/', and may drop a '.' at the end of a segment, "
+                "so it would be another object"
             )
 
 
@@ -334,3 +326,27 @@ def _conditions(options: WriteOptions) -> dict[str, str]:
     if options.if_absent:
         return {"if-none-match": "*"}
     return {} if options.if_match is None else {"if-match": f'"{options.if_match}"'}
+
+
+async def _each(
+    call: Callable[[T], Awaitable[dict[str, ServiceError]]], arguments: Sequence[T], most: int
+) -> dict[str, ServiceError]:
+    """Call with each argument, some at once, and return the failures of all.
+
+    Every call is made; only then is the error raised of the first that raised one.
+    """
+    turns = asyncio.Semaphore(most)
+
+    async def one(argument: T) -> dict[str, ServiceError]:
+        async with turns:
+            return await call(argument)
+
+    tasks = [asyncio.ensure_future(one(argument)) for argument in arguments]
+    try:
+        if tasks:
+            await asyncio.wait(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return {key: failure for task in tasks for key, failure in task.result().items()}

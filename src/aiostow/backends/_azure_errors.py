@@ -21,7 +21,6 @@ from ..errors import (
     ObjectChangedError,
     PermissionDeniedError,
     ResourceLimitError,
-    ServiceUnavailableError,
     StorageError,
     StorageFullError,
     StorageIOError,
@@ -31,6 +30,7 @@ from ..errors import (
     WriteConflictError,
 )
 from ._azure_config import Place
+from ._rest_errors import other_error, transport_error
 from .http import ServiceError, TransportError
 
 _URL = re.compile(r"https?://[^\s'\"]+")
@@ -133,8 +133,17 @@ _BY_STATUS = {
     412: "ConditionNotMet",
     507: "InsufficientStorage",
 }
+_OF_SOURCE: dict[int, type[StorageError]] = {
+    401: PermissionDeniedError,
+    403: PermissionDeniedError,
+    404: FileNotFoundInStorageError,
+}
 _AUTHENTICATION = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
 _NEEDED = "reading needs r, listing l, writing c and w, deleting d"
+
+
+class TokenError(Exception):
+    """A credential gave no token. It has no cause: that may hold what must not be told."""
 
 
 def to_storage_error(exc: BaseException, place: Place) -> StorageError | None:
@@ -142,17 +151,17 @@ def to_storage_error(exc: BaseException, place: Place) -> StorageError | None:
     if isinstance(exc, ServiceError):
         return _of_service(exc, place)
     if isinstance(exc, TransportError):
-        return (ConnectionLostError if exc.connected else UnreachableError)(str(exc))
+        return transport_error(exc)
+    if isinstance(exc, TokenError):
+        return CredentialsError(f"the credential gave no token: {exc}")
     if isinstance(exc, sdk.HttpResponseError) and exc.status_code is not None:
         return _of_service(service_error(exc), place)
-    if isinstance(exc, sdk.ClientAuthenticationError):
-        return CredentialsError(f"the credential gave no token: {_told(exc)}")
     if isinstance(exc, sdk.ServiceRequestError):
         return UnreachableError("the service could not be reached")
     if isinstance(exc, (sdk.ServiceResponseError, sdk.IncompleteReadError)):
         return ConnectionLostError("the connection was lost")
     if isinstance(exc, sdk.AzureError):
-        return StorageIOError(f"the SDK of Azure failed: {_told(exc)}")
+        return StorageIOError(f"the SDK of Azure failed: {told(exc)}")
     return None
 
 
@@ -161,32 +170,27 @@ def service_error(exc: sdk.HttpResponseError) -> ServiceError:
     headers: Mapping[str, str] = getattr(exc.response, "headers", {})
     lower = {str(name).lower(): str(value) for name, value in headers.items()}
     code = lower.get("x-ms-error-code") or str(getattr(exc, "error_code", "") or "")
-    return ServiceError(exc.status_code or 0, code.rpartition(".")[2], _told(exc), lower)
+    return ServiceError(exc.status_code or 0, code.rpartition(".")[2], told(exc), lower)
 
 
-def _told(exc: BaseException) -> str:
+def told(exc: BaseException) -> str:
     """Return a stranger's first line, without URLs: they may hold signatures."""
     return _URL.sub("(URL)", str(exc).strip().partition("\n")[0])[:_MAX_TOLD]
 
 
 def _of_service(exc: ServiceError, place: Place) -> StorageError:
+    if exc.code == "CannotVerifyCopySource":  # its status is that of the source
+        kind = _OF_SOURCE.get(exc.status, StorageIOError)
+        return kind("the service could not read the source of the copy")
     if _is_authentication(exc):
         return CredentialsError(_authentication(place))
     found = _BY_CODE.get(exc.code) or _BY_CODE.get(_BY_STATUS.get(exc.status, ""))
-    if exc.code == "CannotVerifyCopySource":
-        text = "the service could not read the source of the copy"
-        found = (PermissionDeniedError if exc.status in (401, 403) else StorageIOError, text)
-        if exc.status == 404:
-            found = (FileNotFoundInStorageError, text)
     if found is not None:
         cls, text = found
         if cls is PermissionDeniedError and text is _REFUSED and place.sas is not None:
             text = _ended(place.sas) or text + _granted(place.sas)
         return cls(text)
-    told = f"{exc.status} {exc.code}: {exc.message}"
-    if exc.status >= 500 or exc.status in (408, 429):
-        return ServiceUnavailableError(f"the service fails or is overloaded ({told}): try later")
-    return StorageIOError(f"the service answered {told}")
+    return other_error(exc)
 
 
 def _is_authentication(exc: ServiceError) -> bool:

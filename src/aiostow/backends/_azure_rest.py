@@ -18,7 +18,7 @@ from ._checksums import md5_text
 from ._percent import encode_query
 from ._rest_pages import ListPage
 from ._rest_source import Got
-from .http import Http, HttpOptions, Reply, Request, ServiceError
+from .http import Http, HttpOptions, Reply, Request, ServiceError, TransportError
 
 T = TypeVar("T")
 
@@ -91,13 +91,23 @@ class AzureRest:
 
     async def _sent(self, send: Callable[[], Awaitable[T]]) -> T:
         """Send a request, and once more if its token was refused and there is another."""
+        tokens = self._tokens
+        if tokens is None:
+            return await send()
+        token = await tokens.bearer()
         try:
             return await send()
         except ServiceError as exc:
+            refusal = exc
             refused = exc.status == 401 or exc.code == "AuthenticationFailed"
-            if not refused or self._tokens is None or not await self._tokens.renew(exc.headers):
+            of_source = exc.code == "CannotVerifyCopySource"
+            if not refused or of_source or not await tokens.renew(token, exc.headers):
                 raise
-        return await send()
+        try:
+            return await send()
+        except (ServiceError, TransportError) as exc:
+            exc.unsure = exc.unsure or refusal.unsure
+            raise
 
     # -- the verbs ------------------------------------------------------------------------------
 
@@ -145,17 +155,21 @@ class AzureRest:
 
     async def delete_batch(self, keys: Sequence[str]) -> dict[str, ServiceError]:
         """Delete up to 256 blobs and return the error of each that failed."""
-        deletions = []
-        for key in keys:
-            path = self._place.path(key)
-            request = self._request("DELETE", path, {"x-ms-delete-snapshots": "include"})
-            deletions.append((request, await self._authorized({}, request, 0)))
+        requests = [
+            self._request("DELETE", self._place.path(key), {"x-ms-delete-snapshots": "include"})
+            for key in keys
+        ]
         boundary = f"batch_{uuid4()}"
         headers = {"content-type": f"multipart/mixed; boundary={boundary}"}
         query = [("comp", "batch"), ("restype", "container")]
-        body = [batch_body(deletions, boundary)]
-        batch = self._request("POST", self._place.base, headers, query, body)
-        reply = await self._sent(lambda: self._http.call(batch))
+
+        async def send() -> Reply:
+            parts = [(request, await self._authorized({}, request, 0)) for request in requests]
+            body = [batch_body(parts, boundary)]
+            batch = self._request("POST", self._place.base, headers, query, body)
+            return await self._http.call(batch)
+
+        reply = await self._sent(send)
         failed = batch_failures(reply.headers.get("content-type", ""), reply.body, len(keys))
         return {keys[number]: error for number, error in failed.items()}
 

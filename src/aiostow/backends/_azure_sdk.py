@@ -11,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 from azure.core import exceptions as sdk
 from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob import UserDelegationKey, generate_blob_sas, generate_container_sas
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient, ExponentialRetry
 
@@ -22,7 +24,8 @@ from ._azure_config import AzureConfig
 from ._azure_errors import service_error
 from .http import HttpOptions, TransportError, tls_context
 
-_MAX_DELEGATION = timedelta(days=7)
+# A delegation key lasts 7 days at most, by the service's clock and from its beginning.
+_MAX_DELEGATION = timedelta(days=7) - timedelta(minutes=30)
 _KEY_LIFE = timedelta(days=1)  # of a delegation key at least, so that links share it
 _SKEW = timedelta(minutes=15)  # by which the service's clock may be behind
 
@@ -64,10 +67,21 @@ class Sdk:
                 retry_policy=ExponentialRetry(
                     initial_backoff=1, increment_base=2, retry_total=3, retry_connect=1
                 ),
-                connection_verify=self._verify,
+                transport=self._transport(),
                 proxies=None if config.proxies is None else dict(config.proxies),
             )
         return self._service
+
+    def _transport(self) -> AioHttpTransport:
+        """Return the SDK's way to send, with the certificates that we trust."""
+        tls = tls_context(self._verify) if self._place.endpoint.startswith("https:") else True
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=self._config.proxies is None,
+        )
+        return AioHttpTransport(session=session, session_owner=True)
 
     @property
     def client(self) -> ContainerClient:
@@ -133,8 +147,8 @@ class Sdk:
         now = datetime.now(UTC)
         if expires - now > _MAX_DELEGATION:
             raise InvalidArgumentError(
-                "a link that a credential signs lasts 7 days at most: let it end earlier, or use "
-                "the account's key"
+                "a link that a credential signs lasts at most 7 days less half an hour: let it end "
+                "earlier, or use the account's key"
             )
         if self._delegation is None or self._delegation_end < expires:
             end = max(expires, now + _KEY_LIFE)
@@ -170,8 +184,6 @@ def translated() -> Iterator[None]:
         yield
         return
     except sdk.HttpResponseError as exc:
-        if exc.status_code is None:  # a credential's
-            raise
         error = service_error(exc)
     except sdk.ServiceRequestError:
         error = TransportError("the service could not be reached", connected=False)

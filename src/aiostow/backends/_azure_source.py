@@ -7,15 +7,19 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from ..errors import (
+    ConnectionLostError,
     FileNotFoundInStorageError,
     InvalidArgumentError,
     ObjectChangedError,
+    PermissionDeniedError,
+    StorageError,
     StorageIOError,
+    UnreachableError,
 )
 from ..models import ListEntry, WriteOptions
 from ._azure_config import META
 from ._rest_entry import entry_of
-from .http import Http, HttpOptions, Reply, Request, ServiceError
+from .http import Http, HttpOptions, Reply, Request, ServiceError, TransportError
 
 _KEPT = ("content-language", "content-disposition", "content-md5")
 
@@ -53,12 +57,17 @@ class CopySource:
             return {}
         return {f"x-ms-blob-{name}": self.told[name] for name in _KEPT if name in self.told}
 
-    def check(self, exc: ServiceError, options: WriteOptions) -> None:
-        """Raise what the refusal of a copy says about its source, if it does."""
-        # Azurite does not tell whose condition was not met.
-        of_source = exc.code == "SourceConditionNotMet" or options.if_match is None
-        if exc.status == 412 and of_source:
+    def check(self, exc: ServiceError) -> None:
+        """Raise what the refusal of a request without conditions of its own says about the source.
+
+        Azurite does not tell by its code whose condition was not met.
+        """
+        if exc.status == 412 and exc.code in ("SourceConditionNotMet", "ConditionNotMet"):
             raise ObjectChangedError("the source was replaced while it was copied") from exc
+        if exc.code == "OutOfRangeInput":
+            raise InvalidArgumentError(
+                "the URL of the source is longer than Azure takes: 2 KiB with its signature"
+            ) from exc
 
 
 async def foreign_source(url: str, options: Callable[[str], HttpOptions]) -> CopySource:
@@ -71,7 +80,8 @@ async def foreign_source(url: str, options: Callable[[str], HttpOptions]) -> Cop
     Raises:
         InvalidArgumentError: it is no URL.
         FileNotFoundInStorageError: there is nothing behind it.
-        ServiceError, TransportError: it could not be asked.
+        PermissionDeniedError: it was refused.
+        StorageIOError, ConnectionLostError: it could not be asked.
     """
     try:
         parts = urlsplit(url)
@@ -87,15 +97,16 @@ async def foreign_source(url: str, options: Callable[[str], HttpOptions]) -> Cop
         body = await http.open(Request("GET", parts.path or "/", parts.query))
         body.close()
     except ServiceError as exc:
-        if exc.status == 404:
-            raise FileNotFoundInStorageError("there is nothing behind the URL") from exc
-        raise
+        raise _refused(exc) from exc
+    except TransportError as exc:
+        kind = ConnectionLostError if exc.connected else UnreachableError
+        raise kind(f"the source of the copy: {exc}") from exc
     finally:
         await http.aclose()
     told = body.headers
     if "content-length" not in told or "last-modified" not in told:
         raise StorageIOError("the source of the copy does not tell its size and time")
-    entry = entry_of(url, told, META)
+    entry = entry_of("", told, META)
     if (entry.etag or "").startswith("W/"):  # which no condition can name
         entry = replace(entry, etag=None)
     return CopySource(entry, told, {"x-ms-copy-source": url})
@@ -107,3 +118,14 @@ async def _as_it_is(request: Request) -> Mapping[str, str]:
 
 def _refusal(reply: Reply) -> ServiceError:
     return ServiceError(reply.status, "", "the source of the copy refused", reply.headers)
+
+
+def _refused(exc: ServiceError) -> StorageError:
+    if exc.status == 404:
+        return FileNotFoundInStorageError("there is nothing behind the URL")
+    if exc.status in (401, 403):
+        return PermissionDeniedError(
+            f"the source of the copy refused, with status {exc.status}: its URL may have ended, or "
+            "not allow a GET"
+        )
+    return StorageIOError(f"the source of the copy answered with status {exc.status}")

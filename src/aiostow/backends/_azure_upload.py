@@ -8,17 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..driver import Buffer, Limits
-from ..errors import (
-    AmbiguousWriteError,
-    FileExistsInStorageError,
-    WriteConflictError,
-)
+from ..errors import FileExistsInStorageError, WriteConflictError
 from ..models import ListEntry, WriteOptions
 from ._azure_config import META
 from ._azure_rest import AzureRest
 from ._checksums import Checksums
 from ._rest_entry import entry_of, written
-from .http import ServiceError
+from ._rest_errors import ambiguous
+from .http import ServiceError, TransportError
 
 _WRITER = 11  # random bytes that an id begins with
 _NUMBER = 4  # bytes of the block's number; an id is 20 characters of base64
@@ -83,29 +80,38 @@ class AzureUpload:
         try:
             reply = await self._plane.commit(self._key, ids, self._headers)
         except ServiceError as exc:
-            return await self._after_refusal(ids, exc)
+            if exc.unsure:
+                return await self._look(ids, exc)
+            lost = exc.code == "InvalidBlockList"
+            if lost and self._options.if_absent and await self._exists():
+                raise _exists() from exc
+            check_commit(exc, self._options)
+            raise
         return written(self._key, sum(self._sizes.values()), reply.headers, self._options)
 
-    async def _after_refusal(self, ids: Sequence[str], exc: ServiceError) -> ListEntry:
-        """Find out what became of a commit that was refused, perhaps after its own earlier try."""
-        if exc.unsure and exc.status < 500:
-            if await self._committed() == ids:
+    async def _look(self, ids: Sequence[str], exc: ServiceError) -> ListEntry:
+        """Find out what became of a commit that was refused after its own earlier try."""
+        try:
+            there = await self._plane.committed(self._key)
+            if ids and there == ids:
                 head = await self._plane.head(self._key)
                 return entry_of(self._key, head.headers, META)
-            if exc.code == "InvalidBlockList":
-                raise AmbiguousWriteError(
-                    "an earlier try may have written it, though the key holds something else now"
-                ) from exc
-        check_commit(exc, self._options)
-        raise exc
+        except (ServiceError, TransportError) as lost:
+            if not isinstance(lost, ServiceError) or lost.status not in (404, 409):
+                raise ambiguous(exc)  # noqa: B904  # it has its cause
+            there = None  # nothing, or no blob of blocks
+        if ids and there is not None and self._options.if_absent:
+            raise _exists() from exc
+        raise ambiguous(exc)
 
-    async def _committed(self) -> list[str] | None:
+    async def _exists(self) -> bool:
         try:
-            return await self._plane.committed(self._key)
+            await self._plane.head(self._key)
         except ServiceError as exc:
-            if exc.status in (404, 409):  # nothing, or no blob of blocks
-                return None
+            if exc.status == 404:
+                return False
             raise
+        return True
 
     async def abort(self) -> None:
         """Leave the blocks to the service, which drops them a week after the last one.
@@ -115,19 +121,26 @@ class AzureUpload:
         self._sizes.clear()
 
 
-def check_commit(exc: ServiceError, options: WriteOptions) -> None:
-    """Raise what a refused commit means, if it means more than its code says."""
-    if options.if_absent and exc.status in (409, 412) and exc.code in (
+def check_exists(exc: ServiceError, options: WriteOptions) -> None:
+    """Raise that the key exists, if that is why a write was refused."""
+    refused = exc.status in (409, 412) and exc.code in (
         "BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", ""
-    ):  # fmt: skip
-        raise FileExistsInStorageError("the key exists, and the write was create-only") from exc
+    )  # fmt: skip
+    if options.if_absent and refused:
+        raise _exists() from exc
+
+
+def check_commit(exc: ServiceError, options: WriteOptions) -> None:
+    """Raise what a refused write means, if it means more than its code says."""
+    if exc.unsure:
+        raise ambiguous(exc)
+    check_exists(exc, options)
     if options.if_match is not None and exc.status in (404, 412) and "Container" not in exc.code:
         raise WriteConflictError(f"the object is not the version {options.if_match!r}") from exc
-    if exc.unsure and exc.status >= 500:
-        raise AmbiguousWriteError(
-            "the service failed without telling whether it was done: the object is wholly as it "
-            "was, or wholly as it was to become"
-        ) from exc
+
+
+def _exists() -> FileExistsInStorageError:
+    return FileExistsInStorageError("the key exists, and the write was create-only")
 
 
 def renamed(entry: ListEntry, key: str, headers: Mapping[str, str]) -> ListEntry:

@@ -69,7 +69,9 @@ def with_options(entry: ListEntry, options: WriteOptions) -> ListEntry:
         content_type=options.content_type,
         content_encoding=options.content_encoding,
         cache_control=options.cache_control,
-        metadata=None if options.metadata is None else dict(options.metadata),
+        metadata=None
+        if options.metadata is None
+        else {name.lower(): value for name, value in options.metadata.items()},
     )
 
 
@@ -80,6 +82,9 @@ def option_headers(options: WriteOptions, meta: str, content: str = "") -> dict[
         options: of the write.
         meta: how the names of metadata begin.
         content: how the names of content headers begin, where they are not HTTP's own.
+
+    Raises:
+        InvalidArgumentError: two names of metadata differ by case only.
     """
     told = {
         "content-type": options.content_type,
@@ -88,6 +93,8 @@ def option_headers(options: WriteOptions, meta: str, content: str = "") -> dict[
     }
     headers = {content + name: value for name, value in told.items() if value is not None}
     for name, value in (options.metadata or {}).items():
+        if meta + name.lower() in headers:
+            raise InvalidArgumentError(f"metadata has {name!r} twice: case does not count in names")
         headers[meta + name.lower()] = value
     return headers
 

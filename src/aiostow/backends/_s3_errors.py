@@ -5,22 +5,19 @@ from __future__ import annotations
 from botocore import exceptions as sdk
 
 from ..errors import (
-    ConnectionLostError,
     CredentialsError,
     FileNotFoundInStorageError,
     IntegrityError,
     InvalidArgumentError,
     InvalidKeyError,
     PermissionDeniedError,
-    ServiceUnavailableError,
     StorageError,
     StorageFullError,
-    StorageIOError,
     StorageNotFoundError,
-    UnreachableError,
     UnsupportedOperationError,
     WriteConflictError,
 )
+from ._rest_errors import other_error, transport_error
 from .http import ServiceError, TransportError
 
 _NO_CREDENTIALS = (
@@ -116,7 +113,7 @@ def to_storage_error(exc: BaseException) -> StorageError | None:
     if isinstance(exc, ServiceError):
         return _of_service(exc)
     if isinstance(exc, TransportError):
-        return (ConnectionLostError if exc.connected else UnreachableError)(str(exc))
+        return transport_error(exc)
     if isinstance(exc, sdk.NoCredentialsError):
         return CredentialsError(_NO_CREDENTIALS)
     if isinstance(exc, _CREDENTIALS):
@@ -153,7 +150,4 @@ def _of_service(exc: ServiceError) -> StorageError:
     if found is not None:
         cls, text = found
         return cls(text)
-    told = f"{exc.status} {exc.code}: {exc.message}"
-    if exc.status >= 500 or exc.status in (408, 429) or exc.code in ("SlowDown", "InternalError"):
-        return ServiceUnavailableError(f"the service fails or is overloaded ({told}): try later")
-    return StorageIOError(f"the service answered {told}")
+    return other_error(exc)

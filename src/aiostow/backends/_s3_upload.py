@@ -13,6 +13,7 @@ from ..errors import (
 from ..models import ListEntry, WriteOptions
 from ._checksums import Checksums, parts_etag
 from ._rest_entry import etag_of, written
+from ._rest_errors import ambiguous
 from ._s3_plane import Answer, Plane
 from ._s3_xml import Part
 from .http import ServiceError
@@ -134,14 +135,10 @@ class S3Upload:
 
 def check_commit(exc: ServiceError, options: WriteOptions) -> None:
     """Raise what a refused commit means, if it means more than its code says."""
-    if exc.status == 412:
-        if options.if_absent:
-            raise FileExistsInStorageError("the key exists, and the write was create-only") from exc
+    if exc.status == 412 and options.if_absent:
+        raise FileExistsInStorageError("the key exists, and the write was create-only") from exc
+    if exc.unsure:
+        raise ambiguous(exc)
+    missing = exc.status == 404 and options.if_match is not None and exc.code != "NoSuchBucket"
+    if exc.status == 412 or missing:
         raise WriteConflictError(f"the object is not the version {options.if_match!r}") from exc
-    if exc.status == 404 and options.if_match is not None and exc.code != "NoSuchBucket":
-        raise WriteConflictError(f"the object is not the version {options.if_match!r}") from exc
-    if exc.unsure and (exc.status >= 500 or exc.code == "InternalError"):
-        raise AmbiguousWriteError(
-            "the service failed without telling whether it was done: the object is wholly as it "
-            "was, or wholly as it was to become"
-        ) from exc

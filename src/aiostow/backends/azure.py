@@ -183,12 +183,16 @@ class AzureStorage(Storage):
             FileNotFoundInStorageError: there is nothing behind the URL.
             FileExistsInStorageError: the key exists and `overwrite` is False.
             ObjectChangedError: the source was replaced meanwhile.
+            PermissionDeniedError, ConnectionLostError, StorageIOError: the source refused, or could
+                not be asked.
+            UnsupportedOperationError: it is large and tells no strong etag to pin it by.
         """
         context, full = self._checked("copy_from_url", path)
         with context:
             await self._ready()
+            source = await self.driver.find_source(url, full)
         with context.changing():
-            return await self.driver.copy_from_url(url, full, WriteOptions(if_absent=not overwrite))
+            return await self.driver.copy_from(source, full, WriteOptions(if_absent=not overwrite))
 
     async def set_access_tier(
         self, path: str, tier: str, *, rehydrate_priority: str | None = None

@@ -76,12 +76,12 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, to be signed for each try.
+    """One request, to be signed for each try. The repr shows nothing that may hold a signature.
 
     Attributes:
         method: of HTTP.
         path: as it stands in the URL.
-        query: as it stands in the URL; it may hold a signature, and the repr does not show it.
+        query: as it stands in the URL.
         headers: names in lower case.
         body: buffers in order; they can be sent again.
     """
@@ -89,8 +89,8 @@ class Request:
     method: str
     path: str
     query: str = field(default="", repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: Sequence[Buffer] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Sequence[Buffer] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +275,7 @@ class Http:
         error: TransportError
         try:
             body = Body(await sending, self)
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as exc:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, UnicodeError) as exc:
             error = _lost(exc)
         else:
             if body.status < 300:
@@ -370,17 +370,21 @@ class Body:
         return chunk
 
     async def all(self) -> bytes:
-        """Return what is left of the body."""
-        chunks = [chunk async for chunk in self]
+        """Return what is left of the body; whoever is cancelled here has closed it."""
+        try:
+            chunks = [chunk async for chunk in self]
+        except BaseException:
+            self.close()
+            raise
         return bytes(chunks[0]) if len(chunks) == 1 else b"".join(chunks)
 
     async def error(self) -> Reply:
         """Return the answer of an error, as far as it came."""
-        chunks: list[Buffer] = []
+        self.limit(_ERROR_BODY)
+        body = b""
         with contextlib.suppress(TransportError):
-            async for chunk in self.limit(_ERROR_BODY):
-                chunks.append(chunk)
-        return Reply(self.status, self.headers, b"".join(chunks), False)
+            body = await self.all()
+        return Reply(self.status, self.headers, body, False)
 
     def close(self) -> None:
         """Give the connection back, or close it if some of the body is still to come."""
@@ -435,6 +439,8 @@ def _lost(exc: Exception) -> TransportError:
             "the certificate of the service is not trusted: name the CA bundle that signed it",
             connected=False,
         )
+    if isinstance(exc, UnicodeError):
+        return TransportError("the name of the host cannot be", connected=False)
     if isinstance(exc, aiohttp.ClientProxyConnectionError):
         return TransportError("the proxy could not be reached", connected=False)
     if isinstance(exc, aiohttp.ClientHttpProxyError):
