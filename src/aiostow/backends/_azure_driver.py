@@ -33,7 +33,7 @@ from ._rest_copy import copy_by_pieces
 from ._rest_entry import check_headers, entry_of, option_headers, written
 from ._rest_pages import RestPages
 from ._rest_source import RestSource
-from .http import ServiceError
+from .http import Reply, ServiceError
 
 T = TypeVar("T")
 
@@ -134,7 +134,7 @@ class AzureDriver:
     async def stat(self, key: str) -> ListEntry:
         return entry_of(key, (await self._head(key)).headers, META)
 
-    async def _head(self, key: str) -> Any:
+    async def _head(self, key: str) -> Reply:
         self._check_key(key)
         return await self._plane.head(key)
 
