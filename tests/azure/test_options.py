@@ -37,6 +37,7 @@ from ._suite import ACCOUNT, MakeStorage, Prepare
 pytestmark = pytest.mark.anyio
 MIB = 1 << 20
 KEY = "a2V5" * 8
+COMMIT = b"comp=blocklist"
 
 
 class TestWaysToAsk:
@@ -235,13 +236,36 @@ class TestWhatIsStored:
         assert sizes("k") == [MIB, MIB, MIB, 1]
         assert sizes("one") == []
 
-    async def test_a_checksum_is_one_that_the_service_keeps(
-        self, make_storage: MakeStorage, container: Any
+    async def test_sums_go_with_the_bytes_where_nothing_else_protects_them(
+        self, server: AzuriteServer, make_storage: MakeStorage
     ) -> None:
-        async with make_storage(checksum="md5") as storage:
-            for size in (0, 10, 6 * MIB):
-                await storage.write_bytes("k", pattern(size))
-                assert await storage.read_bytes("k") == pattern(size)
+        heads: list[bytes] = []
+
+        def look(head: bytes) -> bytes:
+            heads.append(head)
+            return head
+
+        async with front(server.port, look) as port:
+            url = f"http://127.0.0.1:{port}/{ACCOUNT}"
+            for checksum, sizes, sent in (
+                ("auto", (64 << 10, 6 * MIB - 100), True),
+                ("auto", (0, 10, (64 << 10) - 1), False),
+                ("md5", (0, 10, 6 * MIB), True),
+                (None, (0, 10, 6 * MIB), False),
+            ):
+                async with make_storage(endpoint=url, checksum=checksum) as storage:
+                    for size in sizes:
+                        heads.clear()
+                        await storage.write_bytes("k", pattern(size))
+                        assert await storage.read_bytes("k") == pattern(size)
+                        puts = [h for h in heads if h.startswith(b"PUT") and COMMIT not in h]
+                        assert puts
+                        assert all((b"content-md5" in head) is sent for head in puts)
+
+    def test_sums_are_left_out_over_https_unless_asked_for(self) -> None:
+        told: dict[str, Any] = {"account": "acc", "key": KEY, "bucket": "cont"}
+        assert AzureStorage(**told).driver.config.checked_from is None
+        assert AzureStorage(**told, checksum="md5").driver.config.checked_from == 0
 
 
 class TestConditions:

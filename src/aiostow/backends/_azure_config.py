@@ -20,6 +20,8 @@ MAX_BLOCKS = 50_000
 MAX_KEY = 1024
 """Characters of a key."""
 
+_CHECKED = 64 << 10
+
 META = "x-ms-meta-"
 """How the names of metadata begin."""
 
@@ -249,7 +251,7 @@ class AzureConfig:
     place: Place
     chunk_size: int
     access_tier: str | None = None
-    checksum: BlobChecksum | None = None
+    checksum: BlobChecksum | Literal["auto"] | None = "auto"
     verify: bool | str | None = None
     proxies: Mapping[str, str] | None = field(default=None, repr=False)
     connect_timeout: float = 10.0
@@ -262,11 +264,24 @@ class AzureConfig:
                 f"chunk_size must be from 1 to {MAX_BLOCK} (4,000 MiB) bytes, not "
                 f"{self.chunk_size!r}"
             )
-        if self.checksum not in (None, "md5"):
-            raise InvalidArgumentError(f"checksum must be 'md5' or None, not {self.checksum!r}")
+        if self.checksum not in (None, "auto", "md5"):
+            raise InvalidArgumentError(
+                f"checksum must be 'auto', 'md5' or None, not {self.checksum!r}"
+            )
         for name in ("connect_timeout", "read_timeout", "retry_deadline"):
             if not getattr(self, name) > 0:
                 raise InvalidArgumentError(f"{name} must be positive: seconds")
+
+    @property
+    def checked_from(self) -> int | None:
+        """From how many bytes on a body goes with its sum, and is compared; None for never.
+
+        By default those that count, where TLS does not protect them on their way: of a small one
+        the sum would cost a tenth of the request.
+        """
+        if self.checksum == "auto":
+            return _CHECKED if self.place.endpoint.startswith("http:") else None
+        return None if self.checksum is None else 0
 
     def write_headers(self) -> dict[str, str]:
         """Return the headers by which everything is stored."""

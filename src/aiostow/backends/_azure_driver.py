@@ -37,6 +37,7 @@ from .http import Reply, ServiceError
 
 T = TypeVar("T")
 
+_MD5 = Checksums.of("md5")
 _CONTENT = "x-ms-blob-"
 _META_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OTHER_NAME = re.compile(r"\\|\.(?:/|\Z)")  # what the service may take for another one
@@ -80,7 +81,7 @@ class AzureDriver:
         self.config = config
         self._place = config.place
         self._clients: PerLoop[AzureClient] = PerLoop(self._make_client)
-        self._checksums = None if config.checksum is None else Checksums.of(config.checksum)
+        self._checked_from = config.checked_from
         self._own_headers = config.write_headers()
         check_headers(self._own_headers, META, "Azure")
         self.write_limits: Limits = Limits(
@@ -181,10 +182,10 @@ class AzureDriver:
                 raise ObjectChangedError(f"the object is not the version {if_match!r}") from exc
             raise
         entry = entry_of(key, got.headers, META)
-        body = got.body
-        if self._checksums is not None:
-            body = self._checksums.watch(body, got.headers, entry.size)
-        return RestSource(entry, body, plane.get)
+        checksums = self._checksums(entry.size)
+        if checksums is None:
+            return RestSource(entry, got.body, plane.get)
+        return RestSource(entry, checksums.watch(got.body, got.headers, entry.size), plane.get)
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -198,8 +199,9 @@ class AzureDriver:
             )
             await upload.stage(0, 0, buffers)
             return await upload.commit()
-        if self._checksums is not None:
-            headers[self._checksums.header] = self._checksums.value(buffers)
+        checksums = self._checksums(size)
+        if checksums is not None:
+            headers[checksums.header] = checksums.value(buffers)
         try:
             reply = await self._plane.put(key, buffers, headers)
         except ServiceError as exc:
@@ -210,6 +212,11 @@ class AzureDriver:
     async def begin(self, key: str, options: WriteOptions, *, size_hint: int | None) -> AzureUpload:
         headers = self._write_headers(key, options)
         return AzureUpload(self._plane, key, self.write_limits, options, headers, self._checksums)
+
+    def _checksums(self, size: int) -> Checksums | None:
+        """Return how a body of a size in bytes is checked, if it is."""
+        least = self._checked_from
+        return _MD5 if least is not None and size >= least else None
 
     def _write_headers(self, key: str, options: WriteOptions) -> dict[str, str]:
         self._check_key(key)
@@ -259,7 +266,7 @@ class AzureDriver:
         entry = source.entry
         full = options.over(entry)
         headers = self._write_headers(dst, full) | source.kept_headers(options)
-        upload = AzureUpload(self._plane, dst, self.write_limits, full, headers, None)
+        upload = AzureUpload(self._plane, dst, self.write_limits, full, headers, _unchecked)
         block = max(_COPY_BLOCK, -(-entry.size // MAX_BLOCKS))
 
         async def fetch(index: int, span: ByteRange) -> None:
@@ -320,6 +327,10 @@ class SigningAzureDriver(AzureDriver):
     async def presign(self, key: str, grant: InternalLinkTokenData, now: float) -> PresignedUrl:
         self._check_key(key)
         return await presign_link(self.sdk, self._place, key, grant, now)
+
+
+def _unchecked(_: int) -> None:
+    """Check nothing: what the service fetches itself does not pass through here."""
 
 
 def _conditions(options: WriteOptions) -> dict[str, str]:

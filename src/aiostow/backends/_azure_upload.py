@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..driver import Buffer, Limits
@@ -33,7 +33,7 @@ class AzureUpload:
         limits: of its blocks.
         options: of the write.
         headers: of the commit.
-        checksums: of the blocks.
+        checksums: tells how a block of a size in bytes is checked.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class AzureUpload:
         limits: Limits,
         options: WriteOptions,
         headers: Mapping[str, str],
-        checksums: Checksums | None,
+        checksums: Callable[[int], Checksums | None],
     ) -> None:
         self._plane = plane
         self._key = key
@@ -58,11 +58,11 @@ class AzureUpload:
         return base64.b64encode(self._writer + index.to_bytes(_NUMBER, "big")).decode()
 
     async def stage(self, index: int, offset: int, buffers: Sequence[Buffer]) -> None:
-        headers: dict[str, str] = {}
-        if self._checksums is not None:
-            headers[self._checksums.header] = self._checksums.value(buffers)
+        size = sum(map(len, buffers))
+        checksums = self._checksums(size)
+        headers = {} if checksums is None else {checksums.header: checksums.value(buffers)}
         await self._plane.block(self._key, self._id(index), buffers, headers)
-        self._sizes[index] = sum(map(len, buffers))
+        self._sizes[index] = size
 
     async def fetch(self, index: int, size: int, source: Mapping[str, str]) -> None:
         """Let the service fetch one block from a URL.

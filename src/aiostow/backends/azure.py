@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from .._linking import LinkedEndpoint, LinkKeywords
 from ..errors import InvalidArgumentError, UnsupportedOperationError
@@ -41,7 +41,9 @@ class AzureStorage(Storage):
         anonymous: ask without credentials, for public containers.
         access_tier: of everything that is written, such as ``"Cool"``.
         checksum: ``"md5"`` lets the service check the bytes that arrive, and checks those of a
-            whole blob that is read in one stream, if the service knows its sum.
+            whole blob that is read in one stream, if the service knows its sum; None checks
+            nothing; ``"auto"`` is ``"md5"`` for bodies from 64 KiB on over plain http, where
+            nothing else protects them.
         verify: path of a CA bundle to be trusted beside the system's; False checks nothing.
         proxies: URLs of proxies by scheme, instead of those of the environment.
         any_key: address any name that Azure allows, such as ``a//b``; links excepted.
@@ -74,7 +76,7 @@ class AzureStorage(Storage):
         credential: Any = None,
         anonymous: bool = False,
         access_tier: str | None = None,
-        checksum: BlobChecksum | None = None,
+        checksum: BlobChecksum | Literal["auto"] | None = "auto",
         verify: bool | str | None = None,
         proxies: Mapping[str, str] | None = None,
         any_key: bool = False,
