@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import typing
 from typing import Any
 
 import pytest
 
-from aiostow import Reader, Storage, UpdateFile, Writer
+from aiostow import (
+    BlockingCallError,
+    FileNotFoundInStorageError,
+    MemoryStorage,
+    Reader,
+    Storage,
+    UpdateFile,
+    Writer,
+)
 from aiostow.sync import SyncReader, SyncStorage, SyncUpdateFile, SyncWriter
 
 RENAMED = {"aclose": "close"}
@@ -58,7 +67,23 @@ def test_a_method_of_the_storage_returns_the_same(name: str) -> None:
 
 def test_the_facade_has_no_method_that_the_storage_lacks() -> None:
     extra = set(public(SyncStorage)) - {RENAMED.get(name, name) for name in public(Storage)}
-    assert extra == {"storage", "name"}  # a name is an attribute there
+    # A name is an attribute there, and what only one backend has is run.
+    assert extra == {"storage", "name", "run"}
+
+
+def test_what_only_one_backend_has_is_run_on_the_facade_s_loop() -> None:
+    with SyncStorage(MemoryStorage()) as storage:
+        storage.write_bytes("k", b"data")
+        assert storage.run(storage.storage.read_bytes("k")) == b"data"
+        with pytest.raises(FileNotFoundInStorageError) as caught:
+            storage.run(storage.storage.read_bytes("missing"))
+        assert caught.value.operation == "read_bytes"
+
+        async def within() -> None:
+            storage.run(storage.storage.read_bytes("k"))
+
+        with pytest.raises(BlockingCallError):
+            asyncio.run(within())
 
 
 # What io names otherwise, or offers by itself.
