@@ -20,7 +20,7 @@ MAX_BLOCKS = 50_000
 MAX_KEY = 1024
 """Characters of a key."""
 
-_CHECKED = 64 << 10
+_CHECKED = 64 << 10  # bytes
 
 META = "x-ms-meta-"
 """How the names of metadata begin."""

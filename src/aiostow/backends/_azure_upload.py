@@ -83,8 +83,8 @@ class AzureUpload:
             if exc.unsure:
                 return await self._look(ids, exc)
             lost = exc.code == "InvalidBlockList"
-            if lost and self._options.if_absent and await self._exists():
-                raise _exists() from exc
+            if lost and self._options.if_absent and await self._is_there():
+                raise _refused() from exc
             check_commit(exc, self._options)
             raise
         return written(self._key, sum(self._sizes.values()), reply.headers, self._options)
@@ -101,10 +101,10 @@ class AzureUpload:
                 raise ambiguous(exc)  # noqa: B904  # it has its cause
             there = None  # nothing, or no blob of blocks
         if ids and there is not None and self._options.if_absent:
-            raise _exists() from exc
+            raise _refused() from exc
         raise ambiguous(exc)
 
-    async def _exists(self) -> bool:
+    async def _is_there(self) -> bool:
         try:
             await self._plane.head(self._key)
         except ServiceError as exc:
@@ -121,25 +121,20 @@ class AzureUpload:
         self._sizes.clear()
 
 
-def check_exists(exc: ServiceError, options: WriteOptions) -> None:
-    """Raise that the key exists, if that is why a write was refused."""
-    refused = exc.status in (409, 412) and exc.code in (
-        "BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", ""
-    )  # fmt: skip
-    if options.if_absent and refused:
-        raise _exists() from exc
-
-
 def check_commit(exc: ServiceError, options: WriteOptions) -> None:
     """Raise what a refused write means, if it means more than its code says."""
     if exc.unsure:
         raise ambiguous(exc)
-    check_exists(exc, options)
+    refused = exc.status in (409, 412) and exc.code in (
+        "BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", ""
+    )  # fmt: skip
+    if options.if_absent and refused:
+        raise _refused() from exc
     if options.if_match is not None and exc.status in (404, 412) and "Container" not in exc.code:
         raise WriteConflictError(f"the object is not the version {options.if_match!r}") from exc
 
 
-def _exists() -> FileExistsInStorageError:
+def _refused() -> FileExistsInStorageError:
     return FileExistsInStorageError("the key exists, and the write was create-only")
 
 
