@@ -15,6 +15,7 @@ from .errors import (
     ExpiredLinkError,
     FileExistsInStorageError,
     FileNotFoundInStorageError,
+    HostKeyError,
     IntegrityError,
     InvalidArgumentError,
     InvalidKeyError,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from .backends.local import LocalFSStorage
     from .backends.memory import MemoryStorage
     from .backends.s3 import S3Storage as S3Storage
+    from .backends.sftp import SFTPStorage as SFTPStorage
 
 __all__ = [
     "AmbiguousWriteError",
@@ -74,6 +76,7 @@ __all__ = [
     "FileMode",
     "FileNotFoundInStorageError",
     "Folder",
+    "HostKeyError",
     "IntegrityError",
     "InternalLinkTokenData",
     "InternalLinksStorageBackend",
@@ -121,12 +124,14 @@ _BACKENDS = {
     "LocalFSStorage": "local",
     "MemoryStorage": "memory",
     "S3Storage": "s3",
+    "SFTPStorage": "sftp",
 }
 
 # What each extra brings.
 _SDKS = {
     "azure": ("aiohttp", "azure", "yarl"),
     "s3": ("aiobotocore", "aiohttp", "botocore", "yarl"),
+    "sftp": ("asyncssh",),
 }
 
 

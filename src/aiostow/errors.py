@@ -9,6 +9,7 @@ StorageError
 ├── BlockingCallError (RuntimeError)          a call of the sync facade that would block a loop
 ├── ConnectionLostError (ConnectionError)     the connection to the service was lost
 │   └── UnreachableError                      there was none: nothing was sent
+├── HostKeyError (ConnectionError)            the server's key is unknown, changed or revoked
 ├── StorageNotFoundError (LookupError)        the bucket, container or root is not there
 ├── FileNotFoundInStorageError (FileNotFoundError)
 ├── FileExistsInStorageError (FileExistsError)
@@ -54,6 +55,7 @@ __all__ = [
     "ExpiredLinkError",
     "FileExistsInStorageError",
     "FileNotFoundInStorageError",
+    "HostKeyError",
     "IntegrityError",
     "InvalidArgumentError",
     "InvalidKeyError",
@@ -187,6 +189,12 @@ class ConnectionLostError(StorageError, ConnectionError):
 
 class UnreachableError(ConnectionLostError):
     """No connection to the service could be made, so nothing was sent and nothing was done."""
+
+    _default_errno = _errno.ECONNREFUSED
+
+
+class HostKeyError(StorageError, ConnectionError):
+    """The server could not show that it is the one that is meant, so nothing was sent to it."""
 
     _default_errno = _errno.ECONNREFUSED
 

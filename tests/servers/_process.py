@@ -66,9 +66,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def need(program: str, install: str) -> str:
-    """Return the path of a program, also one beside this Python."""
+    """Return the path of a program, also one beside this Python, or for administrators."""
     beside = Path(sys.executable).parent / program
     found = str(beside) if beside.exists() else shutil.which(program)
+    found = found or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
     if found is None:
         raise Missing(f"{program} is not installed: {install}")
     return found
@@ -116,7 +117,24 @@ def wait_for_http(
             exc.close()
             return
         except OSError:
-            if server.poll() is not None or time.monotonic() > end:
-                tail = log.read_text(errors="replace")[-2000:]
-                raise RuntimeError(f"the server did not come up: {tail}") from None
-            time.sleep(0.05)
+            _wait_on(end, server, log)
+
+
+def wait_for_ssh(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once a server sends the line that SSH begins with."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        with contextlib.suppress(OSError):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                with connection.makefile("rb") as lines:
+                    if lines.readline(256).startswith(b"SSH-"):
+                        return
+        _wait_on(end, server, log)
+
+
+def _wait_on(end: float, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait a little, unless the server has ended or its time is over."""
+    if server.poll() is not None or time.monotonic() > end:
+        tail = log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"the server did not come up: {tail}") from None
+    time.sleep(0.05)

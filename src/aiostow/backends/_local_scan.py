@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from ..keys import TEMP_PREFIX
 from ..models import Folder, ListEntry
 from ._beneath import Root
-
-PAGE = 1000
-
-
-def order(name: str) -> bytes:
-    """Return the sort key of a full key; names that are no UTF-8 sort by their bytes."""
-    return name.encode("utf-8", "surrogateescape")
+from ._tree_order import PAGE, Listed, order
 
 
 @dataclass(slots=True)
@@ -49,10 +43,8 @@ class Scan:
     ) -> None:
         self._root = root
         self._make_entry = make_entry
-        self._recursive = recursive
-        self._after = None if start_after is None else order(start_after)
-        parent, slash, self._start = prefix.rpartition("/")
-        self._pending: list[str] = [parent + slash]  # directories to go into next
+        self._listed = Listed(prefix, recursive=recursive, start_after=start_after)
+        self._pending: list[str] = [self._listed.top]  # directories to go into next
         self._stack: list[_Directory] = []
 
     def page(self) -> list[ListEntry | Folder] | None:
@@ -70,7 +62,7 @@ class Scan:
         return found
 
     def _enter(self, path: str) -> None:
-        start = self._start if not self._stack else ""
+        start = self._listed.start if not self._stack else ""
         names: list[tuple[bytes, str, bool]] = []
         try:
             fd = self._root.open_directory(path.removesuffix("/"))
@@ -100,10 +92,10 @@ class Scan:
         try:
             while directory.names and len(found) < PAGE:
                 place, name, is_dir = directory.names.pop()
-                if self._passed(place, is_dir):
+                if self._listed.passed(place, is_dir):
                     continue
                 full = directory.path + name
-                if is_dir and self._recursive:
+                if is_dir and self._listed.recursive:
                     self._pending.append(full + "/")
                     return
                 if is_dir:
@@ -117,12 +109,6 @@ class Scan:
                     found.append(self._make_entry(full, info))
         finally:
             os.close(fd)
-
-    def _passed(self, place: bytes, is_dir: bool) -> bool:
-        """Whether all of this lies at or before `start_after`."""
-        if self._after is None or place > self._after:
-            return False
-        return not (is_dir and self._recursive and self._after.startswith(place))
 
 
 def sweep_tree(root: Root, path: str, visit: Callable[[int, str], bool]) -> int:

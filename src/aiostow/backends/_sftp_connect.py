@@ -1,0 +1,299 @@
+"""Connections: who asks, whom is trusted, and the way there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from ..errors import CredentialsError, HostKeyError, InvalidArgumentError, UnreachableError
+from ._sftp_errors import Refused, connect_failure
+
+# AES-GCM first: the system's library does it in hardware, in one pass with the checksum.
+CIPHERS = (
+    "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com",
+    "aes128-ctr", "aes192-ctr", "aes256-ctr",
+)  # fmt: skip
+
+_DEFAULT_PORT = 22
+_DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")  # of ~/.ssh, those that ssh tries too
+_MISSES = 3  # keepalives in a row without an answer, after which the connection is given up
+
+
+@dataclass(frozen=True)
+class SFTPConfig:
+    """Where a storage is, who asks, and how long to wait; see `SFTPStorage`."""
+
+    host: str
+    username: str | None
+    key_filename: str | None
+    known_hosts: str | None
+    port: int | None
+    allow_agent: bool
+    look_for_keys: bool
+    password: str | None = field(repr=False)
+    passphrase: str | None = field(repr=False)
+    ssh_config: tuple[str, ...] | None
+    jump_host: str | None
+    insecure_skip_host_key_check: bool
+    root: str
+    allow_non_atomic: bool
+    max_connections: int
+    keepalive_interval: float
+    idle_timeout: float
+    connect_timeout: float
+    timeout: float
+
+    @property
+    def where(self) -> str:
+        """User, host and port, for messages."""
+        return _where(self.username, self.host, self.port)
+
+
+def _where(username: str | None, host: str, port: int | None) -> str:
+    at = f"{username}@{host}" if username else host
+    return at if port in (None, _DEFAULT_PORT) else f"{at}:{port}"
+
+
+class Credentials:
+    """What is read from disk once: the keys to offer and the hosts to trust. Reading blocks."""
+
+    def __init__(self, config: SFTPConfig) -> None:
+        self._config = config
+        self.keys: list[Any] = []
+        offered = []
+        if config.key_filename is not None:
+            self.keys += _read_keys(config.key_filename, config.passphrase)
+            offered.append(f"the key {config.key_filename!r}")
+        if config.look_for_keys:
+            self.keys += _default_keys(config.passphrase)
+            offered.append("the keys in ~/.ssh")
+        if config.allow_agent:
+            offered.append("the keys of the SSH agent")
+        if config.password is not None:
+            offered.append("the password")
+        if config.ssh_config is not None:
+            offered.append("the keys of the SSH configuration")
+        self.offered: str = " or ".join(offered) or "anybody without a key or password"
+        self.known_hosts: asyncssh.SSHKnownHosts | None = None
+        if not config.insecure_skip_host_key_check and config.known_hosts is not None:
+            self.known_hosts = _read_known_hosts([config.known_hosts])
+
+
+def _read_keys(path: str, passphrase: str | None) -> Sequence[Any]:
+    try:
+        keys = asyncssh.load_keypairs([os.path.expanduser(path)], passphrase)
+    except OSError as exc:
+        raise Refused(
+            CredentialsError, f"the private key {path!r} cannot be read: {exc.strerror or exc}"
+        ) from None
+    except asyncssh.KeyEncryptionError:
+        said = "is wrong" if passphrase else "is needed"
+        raise Refused(
+            CredentialsError, f"the private key {path!r} is encrypted: its passphrase {said}"
+        ) from None
+    except (asyncssh.KeyImportError, ValueError):
+        # With no passphrase asyncssh takes an encrypted key for a broken one.
+        hint = "" if passphrase else ", or it is encrypted and needs its passphrase"
+        raise Refused(
+            CredentialsError, f"the file {path!r} holds no private key that can be used{hint}"
+        ) from None
+    if not keys:
+        raise Refused(CredentialsError, f"the file {path!r} holds no private key")
+    return keys
+
+
+def _default_keys(passphrase: str | None) -> Sequence[Any]:
+    found: list[Any] = []
+    for name in _DEFAULT_KEYS:
+        path = Path("~/.ssh", name).expanduser()
+        if os.access(path, os.R_OK):
+            try:
+                found += _read_keys(str(path), passphrase)
+            except Refused:
+                continue  # those that cannot be used are nobody's fault
+    return found
+
+
+def _read_known_hosts(paths: Sequence[str]) -> asyncssh.SSHKnownHosts:
+    for path in paths:
+        try:
+            return asyncssh.read_known_hosts([os.path.expanduser(each) for each in paths])
+        except OSError as exc:
+            raise Refused(
+                HostKeyError,
+                f"the known_hosts file {exc.filename or path!r} cannot be read, and without it no "
+                f"server is trusted: {exc.strerror or exc}",
+            ) from None
+        except (ValueError, UnicodeDecodeError) as exc:
+            reason = str(exc).partition(":")[0]  # what follows quotes the file
+            raise Refused(
+                HostKeyError, f"the known_hosts file {path!r} cannot be understood: {reason}"
+            ) from None
+    raise Refused(HostKeyError, "no known_hosts file is given, and without it none is trusted")
+
+
+class _Client(asyncssh.SSHClient):
+    """Tells why a host key is not trusted."""
+
+    def __init__(self) -> None:
+        self.offered: str | None = None  # the fingerprint of a key that is not trusted
+
+    def validate_host_public_key(
+        self, host: str, addr: str, port: int, key: asyncssh.SSHKey
+    ) -> bool:
+        self.offered = key.get_fingerprint()
+        return False
+
+
+async def connect(config: SFTPConfig, credentials: Credentials) -> asyncssh.SSHClientConnection:
+    """Return a new connection, over the jump hosts if there are any.
+
+    Raises:
+        Refused: there is none; its message names the host and the paths of keys.
+    """
+    hop: asyncssh.SSHClientConnection | None = None
+    for place in (config.jump_host or "").split(","):
+        if place:
+            username, host, port = _parse_host(place.strip())
+            hop = await _connect(config, credentials, host, port, username, hop)
+    return await _connect(config, credentials, config.host, config.port, config.username, hop)
+
+
+async def _connect(
+    config: SFTPConfig,
+    credentials: Credentials,
+    host: str,
+    port: int | None,
+    username: str | None,
+    hop: asyncssh.SSHClientConnection | None,
+) -> asyncssh.SSHClientConnection:
+    where = _where(username, host, port)
+    client = _Client()
+    agent = None
+    try:
+        try:
+            keys = list(credentials.keys)
+            if config.allow_agent:
+                agent = await _agent()
+                keys += await agent.get_keys()
+            connection, _ = await asyncssh.create_connection(
+                lambda: client,
+                host,
+                () if port is None else port,
+                options=_options(config, credentials, keys, host, port, username),
+                tunnel=hop or (),
+            )
+        finally:
+            if agent is not None:
+                agent.close()
+    except BaseException as exc:
+        if hop is not None:
+            hop.abort()
+        refused = connect_failure(exc, where, credentials.offered)
+        if refused is None:
+            raise
+        if refused.cause is HostKeyError and client.offered is not None:
+            refused = _untrusted(where, host, port, credentials, client.offered)
+        raise refused from exc
+    if hop is not None:
+        connection.set_extra_info(hop=hop)  # or the way there would be collected
+    return connection
+
+
+async def _agent() -> asyncssh.SSHAgentClient:
+    try:
+        return await asyncssh.connect_agent()
+    except (OSError, asyncssh.Error) as exc:
+        raise Refused(
+            CredentialsError, "allow_agent=True, but no SSH agent answers at $SSH_AUTH_SOCK"
+        ) from exc
+
+
+def _options(
+    config: SFTPConfig,
+    credentials: Credentials,
+    keys: list[Any],
+    host: str,
+    port: int | None,
+    username: str | None,
+) -> asyncssh.SSHClientConnectionOptions:
+    own: dict[str, Any] = {}
+    if username is not None:
+        own["username"] = username
+    # An empty list of keys would let asyncssh look for some in ~/.ssh; None lets it offer none.
+    if config.ssh_config is None or keys:
+        own["client_keys"] = keys or None
+    if config.insecure_skip_host_key_check:
+        own["known_hosts"] = None
+    elif credentials.known_hosts is not None:
+        own["known_hosts"] = credentials.known_hosts
+    options = asyncssh.SSHClientConnectionOptions(
+        host=host,
+        port=() if port is None else port,
+        config=None if config.ssh_config is None else list(config.ssh_config),
+        password=config.password,
+        passphrase=config.passphrase,
+        agent_path=None,  # its keys are among ours when it is asked for
+        gss_host=None,
+        x509_trusted_certs=None,
+        encryption_algs=CIPHERS,
+        compression_algs=None,
+        connect_timeout=config.connect_timeout,
+        login_timeout=config.connect_timeout,
+        keepalive_interval=config.keepalive_interval,
+        keepalive_count_max=_MISSES,
+        **own,
+    )
+    # A configuration may say that nobody is checked, which is not its decision.
+    if options.known_hosts is None and not config.insecure_skip_host_key_check:
+        raise Refused(
+            HostKeyError,
+            "the SSH configuration names no known_hosts file: give known_hosts_fpath",
+        )
+    return options
+
+
+def _untrusted(
+    where: str, host: str, port: int | None, credentials: Credentials, offered: str
+) -> Refused:
+    known: Sequence[Any] = ()
+    if credentials.known_hosts is not None:
+        place = None if port in (None, _DEFAULT_PORT) else port
+        known = asyncssh.match_known_hosts(credentials.known_hosts, host, "", place)[0]
+    if known:
+        return Refused(
+            HostKeyError,
+            f"the host key of {where} is another one than known_hosts says: it was changed, or "
+            f"another server answers; what it showed is {offered}",
+        )
+    return Refused(
+        HostKeyError,
+        f"the host key of {where} is not in known_hosts: if {offered} is the key that the "
+        "server's owner tells you, add it (ssh-keyscan prints the line)",
+    )
+
+
+def _parse_host(place: str) -> tuple[str | None, str, int | None]:
+    username, at, rest = place.rpartition("@")
+    host, colon, port = rest.rpartition(":")
+    if not colon or rest.endswith("]"):
+        host, port = rest, ""
+    if not host or (colon and port and not port.isdecimal()):
+        raise Refused(UnreachableError, f"the jump host {place!r} is no host")
+    return username if at else None, host.strip("[]"), int(port) if port else None
+
+
+def check_jump_host(place: str) -> None:
+    """Refuse a jump host that cannot be, before anything is connected."""
+    try:
+        for each in place.split(","):
+            _parse_host(each.strip())
+    except Refused as exc:
+        raise InvalidArgumentError(
+            f"{exc.message}: write 'user@host:port', or several joined by commas"
+        ) from None

@@ -1,0 +1,360 @@
+"""The driver of `SFTPStorage`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import posixpath
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import asyncssh
+from asyncssh import ConnectionLost, SFTPError
+
+from .._threads import Threads
+from ..driver import Buffer
+from ..errors import ObjectChangedError, StorageError, UnsupportedOperationError
+from ..models import Capabilities, ListEntry, Support, WriteOptions
+from ._loops import PerLoop
+from ._sftp_connect import Credentials, SFTPConfig, connect
+from ._sftp_errors import Refused, map_error
+from ._sftp_pool import Lease, Pool
+from ._sftp_scan import Scan, temporary_files
+from ._sftp_session import COPY_DATA, POSIX_RENAME, Session, is_status
+from ._sftp_source import SFTPSource
+from ._sftp_staged import (
+    LIMITS,
+    SFTPUpload,
+    StagedFile,
+    create_only,
+    nothing_written,
+    rename_over,
+    unreplaced,
+)
+from ._sftp_tree import (
+    UNHEARD_OF,
+    Names,
+    find,
+    list_directory,
+    make_parents,
+    remove_empty,
+)
+from ._sftp_update import SFTPRandomAccess
+from ._sftp_wire import Attrs, Open, Status, path_bytes
+from ._tree_order import Listed
+
+T = TypeVar("T")
+
+_TRIES = 4  # of what may be done twice
+_FIRST_PAUSE = 0.1  # seconds; doubled with each try
+_DELETIONS = 64  # under way at once
+_STREAMED = 16  # writes under way at once of a copy that goes through this process
+
+
+class SFTPDriver:
+    """Files below one directory of an SFTP server.
+
+    Args:
+        config: where it is and who asks.
+    """
+
+    capabilities = Capabilities(create_only=Support.native, nested_keys=False)
+    write_limits = LIMITS
+
+    def __init__(self, config: SFTPConfig) -> None:
+        self.config = config
+        self._credentials: Credentials | None = None
+        self._pools: PerLoop[Pool] = PerLoop(self._make_pool)
+        self._living: set[str] = set()
+
+    def __reduce__(self) -> Any:
+        return SFTPDriver, (self.config,)
+
+    @property
+    def identity(self) -> str:
+        config = self.config
+        user = "" if config.username is None else f"{config.username}@"
+        port = "" if config.port is None else f":{config.port}"
+        return f"sftp://{user}{config.host.lower()}{port}/{config.root}"
+
+    # Connections.
+
+    async def connect(self) -> None:
+        await self._pools.connect()
+
+    async def aclose(self) -> None:
+        await self._pools.aclose()
+
+    async def _make_pool(self) -> Pool:
+        config = self.config
+        return Pool(
+            self._connect,
+            where=config.where,
+            max_connections=config.max_connections,
+            idle_timeout=config.idle_timeout,
+            timeout=config.timeout,
+        )
+
+    async def _connect(self) -> asyncssh.SSHClientConnection:
+        if self._credentials is None:
+            # Not on the loop: a passphrase takes long to try.
+            threads = Threads("aiostow-sftp", 1)
+            try:
+                self._credentials = await threads.run(Credentials, self.config)
+            finally:
+                threads.close()
+        return await connect(self.config, self._credentials)
+
+    @property
+    def pool(self) -> Pool:
+        """The connections of the running loop, which `connect` has made ready."""
+        return self._pools.current()
+
+    async def lease(self, files: int = 0) -> Lease:
+        """Return the use of a session, and of so many files on it."""
+        return await self.pool.lease(files)
+
+    async def _repeat(self, attempt: Callable[[Lease], Awaitable[T]], files: int = 0) -> T:
+        """Do what may be done twice, again when the connection was lost."""
+        return await self._again(lambda: self._leased(attempt, files))
+
+    async def _leased(self, attempt: Callable[[Lease], Awaitable[T]], files: int = 0) -> T:
+        lease = await self.lease(files)
+        with lease:
+            return await attempt(lease)
+
+    async def _again(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        known = self.pool.connected  # a server that never answered is not asked again
+        for pause in (_FIRST_PAUSE * 2**turn for turn in range(_TRIES - 1)):
+            try:
+                return await attempt()
+            except ConnectionLost:
+                pass
+            except Refused as exc:
+                if not (known and exc.passing):
+                    raise
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+        return await attempt()
+
+    # Reading.
+
+    def path(self, key: str) -> str:
+        """Return the path of a key on the server."""
+        return posixpath.join(self.config.root, key)
+
+    def _bytes(self, key: str) -> bytes:
+        return path_bytes(self.path(key))
+
+    async def stat(self, key: str) -> ListEntry:
+        return (await self._repeat(lambda lease: self._look(lease, key))).entry(key)
+
+    async def _look(self, lease: Lease, key: str) -> Attrs:
+        attrs = await _found(lease.session.lstat(self._bytes(key)))
+        attrs.check_file()
+        return attrs
+
+    async def open_read(self, key: str, *, if_match: str | None) -> SFTPSource:
+        async def attempt() -> SFTPSource:
+            source = SFTPSource(self.lease, key, self._bytes(key))
+            await _found(source.open(if_match))
+            return source
+
+        return await self._again(attempt)
+
+    async def open_update(self, key: str) -> SFTPRandomAccess:
+        return await self._again(lambda: self._open_update(key))
+
+    async def _open_update(self, key: str) -> SFTPRandomAccess:
+        lease = await self.lease(1)
+        try:
+            await self._look(lease, key)
+            handle = await lease.open(self._bytes(key), Open.READ | Open.WRITE)
+        except BaseException:
+            lease.release()
+            raise
+        return SFTPRandomAccess(lease, handle)
+
+    def scan(self, prefix: str, *, recursive: bool, start_after: str | None) -> Scan:
+        listed = Listed(prefix, recursive=recursive, start_after=start_after)
+        return Scan(self._list_directory, listed)
+
+    async def _list_directory(self, key: str) -> Names | None:
+        path = path_bytes(self.path(key).removesuffix("/") or "/" if key else self.config.root)
+        return await self._repeat(lambda lease: list_directory(lease, path), files=1)
+
+    # Writing.
+
+    def _staged(self, key: str, options: WriteOptions) -> StagedFile:
+        return StagedFile(
+            self.lease,
+            self.path(key),
+            options,
+            allow_non_atomic=self.config.allow_non_atomic,
+            living=self._living,
+        )
+
+    async def _whole(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Do what makes nothing visible yet, and so may be done again."""
+        try:
+            return await self._again(attempt)
+        except ConnectionLost as exc:
+            raise nothing_written() from exc
+
+    async def _publish(self, file: StagedFile, attrs: Attrs, key: str) -> ListEntry:
+        async with file:
+            await file.publish(attrs)
+        return attrs.entry(key)
+
+    async def write(self, key: str, buffers: Sequence[Buffer], options: WriteOptions) -> ListEntry:
+        _check_options(options)
+
+        async def attempt() -> tuple[StagedFile, Attrs]:
+            file = self._staged(key, options)
+            async with file:
+                await file.create()
+                return file, await file.finish(file.send(0, buffers))
+
+        return await self._publish(*await self._whole(attempt), key)
+
+    async def begin(self, key: str, options: WriteOptions, *, size_hint: int | None) -> SFTPUpload:
+        _check_options(options)
+
+        async def attempt() -> StagedFile:
+            file = self._staged(key, options)
+            await file.create()
+            return file
+
+        return SFTPUpload(await self._again(attempt), key)
+
+    async def delete(self, keys: Sequence[str]) -> Mapping[str, BaseException]:
+        failures: dict[str, BaseException] = {}
+        for begin in range(0, len(keys), _DELETIONS):
+            some = keys[begin : begin + _DELETIONS]
+            failures |= await self._repeat(functools.partial(self._delete, some))
+        return failures
+
+    async def _delete(self, keys: Sequence[str], lease: Lease) -> dict[str, BaseException]:
+        failures: dict[str, BaseException] = {}
+        removing = [lease.session.remove(self._bytes(key)) for key in keys]
+        for key, removed in zip(keys, removing, strict=True):
+            try:
+                await removed
+            except SFTPError as exc:
+                if is_status(exc, *UNHEARD_OF):
+                    continue
+                found = await find(lease.session, self._bytes(key))
+                if found is None:
+                    continue
+                failures[key] = exc
+                try:
+                    found.check_file()
+                except StorageError as why:
+                    failures[key] = why
+        return failures
+
+    async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
+        _check_options(options)
+        made = await self._whole(lambda: self._copy(src, dst, options))
+        return await self._publish(*made, dst)
+
+    async def _copy(self, src: str, dst: str, options: WriteOptions) -> tuple[StagedFile, Attrs]:
+        """Copy within the server if it can, and else through this process."""
+        lease = await self.lease(2)
+        file = self._staged(dst, options)
+        try:
+            if COPY_DATA not in lease.session.extensions:
+                return await self._copy_through(src, file)
+            before = await self._look(lease, src)
+            handle = await lease.open(self._bytes(src), Open.READ)
+            async with file:
+                await file.create(lease)
+                await file.copy(handle, before.size or 0)
+                if (await lease.session.fstat(handle)).version != before.version:
+                    raise ObjectChangedError("the file was changed in place while it was copied")
+                attrs = await file.finish()
+            lease.close(handle)
+            return file, attrs
+        except BaseException:
+            lease.release()
+            raise
+
+    async def _copy_through(self, src: str, file: StagedFile) -> tuple[StagedFile, Attrs]:
+        source = SFTPSource(self.lease, src, self._bytes(src))
+        await _found(source.open(None))
+        try:
+            async with file:
+                await file.create()
+                offset = 0
+                under_way: deque[asyncio.Future[None]] = deque()
+                async for chunk in await source.stream(0, source.entry.size):
+                    under_way += file.send(offset, [chunk])
+                    offset += len(chunk)
+                    while len(under_way) > _STREAMED:
+                        await file.sent([under_way.popleft()])
+                return file, await file.finish(under_way)
+        finally:
+            source.close()
+
+    async def move(self, src: str, dst: str, options: WriteOptions) -> None:
+        _check_options(options)
+        await self._whole(lambda: self._leased(lambda lease: self._make_way(lease, src, dst), 1))
+        await self._leased(lambda lease: self._move(lease.session, src, dst, options.if_absent))
+
+    async def _make_way(self, lease: Lease, src: str, dst: str) -> None:
+        await self._look(lease, src)
+        session = lease.session
+        found = await find(session, self._bytes(dst))
+        if found is None:
+            await make_parents(session, self.path(dst))
+        elif found.is_dir:
+            await remove_empty(lease, self._bytes(dst))
+        else:
+            found.check_file()
+
+    async def _move(self, session: Session, src: str, dst: str, if_absent: bool) -> None:
+        old, new = self._bytes(src), self._bytes(dst)
+        try:
+            if if_absent:
+                await create_only(session, old, new)
+            elif POSIX_RENAME in session.extensions:
+                await session.replace(old, new)
+            else:
+                await rename_over(session, old, new, allow_non_atomic=self.config.allow_non_atomic)
+        except SFTPError as exc:
+            raise await unreplaced(session, new, exc) from exc
+
+    async def sweep(self, prefix: str, older_than: timedelta) -> int:
+        before = time.time() - older_than.total_seconds()
+        count = 0
+        async for directory, name, attrs in temporary_files(self._list_directory, prefix):
+            if (attrs.mtime or 0) <= before and name not in self._living:
+                failed = await self.delete([directory + name])
+                count += not failed
+        return count
+
+    def map_error(self, exc: BaseException) -> StorageError | None:
+        return map_error(exc)
+
+
+async def _found(looking: Awaitable[T]) -> T:
+    """Take names that the server cannot have for names that it does not have."""
+    try:
+        return await looking
+    except SFTPError as exc:
+        if is_status(exc, *UNHEARD_OF):
+            raise SFTPError(Status.NO_SUCH_FILE, exc.reason) from exc
+        raise
+
+
+def _check_options(options: WriteOptions) -> None:
+    if options.if_match is not None:
+        raise UnsupportedOperationError(
+            "SFTP has no write that is conditional on an etag: leave out if_match"
+        )
+    if options.metadata or options.content_encoding:
+        lost = "metadata" if options.metadata else "content_encoding"
+        raise UnsupportedOperationError(f"SFTP cannot keep {lost} beside the file: leave it out")
