@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import sys
 
-TOPICS = ["local", "facade", "s3", "azure"]
+TOPICS = ["local", "facade", "s3", "azure", "sftp"]
 
 for topic in sys.argv[1:] or TOPICS:
     if topic not in TOPICS:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SERVED = {"azure", "s3"}  # pages that need a server, and run beside its tests
+SERVED = {"azure", "s3", "sftp"}  # pages that need a server, and run beside its tests
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncssh
 import pytest
 
 from aiostow import SFTPStorage, Storage
@@ -30,6 +33,13 @@ def storage_on(server: SFTPServer, root: str, **own: Any) -> SFTPStorage:
         "root": root,
     }
     return SFTPStorage(**{**arguments, **own})
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait for what nobody tells."""
+    async with asyncio.timeout(10):
+        while not done():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.02)
 
 
 def temporary(folder: Path) -> list[str]:
@@ -63,3 +73,15 @@ class SFTPSuite(Conformance):
         # What a cancelled writer still sends is answered before this is.
         await storage.exists("nothing")
         return temporary(self.folder)
+
+
+@contextlib.asynccontextmanager
+async def served(
+    logins: type[asyncssh.SSHServer], *host_keys: Any, **options: Any
+) -> AsyncIterator[int]:
+    """Run a server with logins and host keys of the test's own on this loop, and give its port."""
+    server = await asyncssh.create_server(
+        logins, "127.0.0.1", 0, server_host_keys=list(host_keys), sftp_factory=True, **options
+    )
+    async with server:
+        yield server.get_port()

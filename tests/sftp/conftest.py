@@ -34,6 +34,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
     starts: dict[str, Start[SFTPServer]] = {
         "sshd": sshd,
         "few-files": functools.partial(sshd, open_files=24),
+        "one-session": functools.partial(sshd, settings={"MaxSessions": "1"}),
         "asyncssh": asyncssh_server,
         "bare": functools.partial(asyncssh_server, bad=_BARE),
     }

@@ -67,7 +67,7 @@ EXPORTS = [
 ]
 
 # Named alone, since each needs an extra: a star must not fail where that is not installed.
-BACKENDS = ["AzureStorage", "S3Storage"]
+BACKENDS = ["AzureStorage", "S3Storage", "SFTPStorage"]
 
 # What a backend brings, and what nobody pays for who does not use it.
 HEAVY = (

@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
 
 from ..errors import CredentialsError, HostKeyError, InvalidArgumentError, UnreachableError
 from ._sftp_errors import Refused, connect_failure
+from ._sftp_tcp import DirectWay
 
 # AES-GCM first: the system's library does it in hardware, in one pass with the checksum.
 CIPHERS = (
     "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com",
     "aes128-ctr", "aes192-ctr", "aes256-ctr",
 )  # fmt: skip
+
+KNOWN_HOSTS = "~/.ssh/known_hosts"
 
 _DEFAULT_PORT = 22
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")  # of ~/.ssh, those that ssh tries too
@@ -81,7 +85,7 @@ class Credentials:
         self.offered: str = " or ".join(offered) or "anybody without a key or password"
         self.known_hosts: asyncssh.SSHKnownHosts | None = None
         if not config.insecure_skip_host_key_check and config.known_hosts is not None:
-            self.known_hosts = _read_known_hosts([config.known_hosts])
+            self.known_hosts = _read_known_hosts(config.known_hosts)
 
 
 def _read_keys(path: str, passphrase: str | None) -> Sequence[Any]:
@@ -91,20 +95,22 @@ def _read_keys(path: str, passphrase: str | None) -> Sequence[Any]:
         raise Refused(
             CredentialsError, f"the private key {path!r} cannot be read: {exc.strerror or exc}"
         ) from None
-    except asyncssh.KeyEncryptionError:
-        said = "is wrong" if passphrase else "is needed"
-        raise Refused(
-            CredentialsError, f"the private key {path!r} is encrypted: its passphrase {said}"
-        ) from None
-    except (asyncssh.KeyImportError, ValueError):
-        # With no passphrase asyncssh takes an encrypted key for a broken one.
-        hint = "" if passphrase else ", or it is encrypted and needs its passphrase"
-        raise Refused(
-            CredentialsError, f"the file {path!r} holds no private key that can be used{hint}"
-        ) from None
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as exc:
+        raise Refused(CredentialsError, _unusable(path, passphrase, exc)) from None
     if not keys:
         raise Refused(CredentialsError, f"the file {path!r} holds no private key")
     return keys
+
+
+def _unusable(path: str, passphrase: str | None, exc: Exception) -> str:
+    if "bcrypt" in str(exc):
+        return f"the private key {path!r} is encrypted in a way that needs the package bcrypt"
+    # Wrong passphrases and broken keys are not always told apart.
+    encrypted = isinstance(exc, asyncssh.KeyEncryptionError) or "passphrase" in str(exc).lower()
+    if encrypted or b"ENCRYPTED" in Path(path).expanduser().read_bytes():
+        said = "is wrong" if passphrase else "is needed"
+        return f"the private key {path!r} is encrypted: its passphrase {said}"
+    return f"the file {path!r} holds no private key that can be used"
 
 
 def _default_keys(passphrase: str | None) -> Sequence[Any]:
@@ -119,22 +125,21 @@ def _default_keys(passphrase: str | None) -> Sequence[Any]:
     return found
 
 
-def _read_known_hosts(paths: Sequence[str]) -> asyncssh.SSHKnownHosts:
-    for path in paths:
-        try:
-            return asyncssh.read_known_hosts([os.path.expanduser(each) for each in paths])
-        except OSError as exc:
-            raise Refused(
-                HostKeyError,
-                f"the known_hosts file {exc.filename or path!r} cannot be read, and without it no "
-                f"server is trusted: {exc.strerror or exc}",
-            ) from None
-        except (ValueError, UnicodeDecodeError) as exc:
-            reason = str(exc).partition(":")[0]  # what follows quotes the file
-            raise Refused(
-                HostKeyError, f"the known_hosts file {path!r} cannot be understood: {reason}"
-            ) from None
-    raise Refused(HostKeyError, "no known_hosts file is given, and without it none is trusted")
+def _read_known_hosts(path: str) -> asyncssh.SSHKnownHosts:
+    path = os.path.expanduser(path)
+    try:
+        return asyncssh.read_known_hosts(path)
+    except OSError as exc:
+        raise Refused(
+            HostKeyError,
+            f"the known_hosts file {path!r} cannot be read, and without it no server is trusted: "
+            f"{exc.strerror or exc}",
+        ) from None
+    except ValueError as exc:
+        reason = str(exc).partition(":")[0]  # what follows quotes the file
+        raise Refused(
+            HostKeyError, f"the known_hosts file {path!r} cannot be understood: {reason}"
+        ) from None
 
 
 class _Client(asyncssh.SSHClient):
@@ -175,18 +180,22 @@ async def _connect(
     where = _where(username, host, port)
     client = _Client()
     agent = None
+    trusted: Any = None
     try:
         try:
             keys = list(credentials.keys)
             if config.allow_agent:
                 agent = await _agent()
                 keys += await agent.get_keys()
+            options, trusted = _options(config, credentials, keys, host, port, username)
             connection, _ = await asyncssh.create_connection(
                 lambda: client,
                 host,
                 () if port is None else port,
-                options=_options(config, credentials, keys, host, port, username),
-                tunnel=hop or (),
+                config=None,  # or it would read ~/.ssh/config after all
+                options=options,
+                # A configuration may know another way, which only asyncssh finds.
+                tunnel=hop or (DirectWay() if config.ssh_config is None else ()),
             )
         finally:
             if agent is not None:
@@ -198,10 +207,11 @@ async def _connect(
         if refused is None:
             raise
         if refused.cause is HostKeyError and client.offered is not None:
-            refused = _untrusted(where, host, port, credentials, client.offered)
+            keys, _ = _known(trusted, host, port)
+            refused = Refused(HostKeyError, _untrusted(where, bool(keys), client.offered))
         raise refused from exc
     if hop is not None:
-        connection.set_extra_info(hop=hop)  # or the way there would be collected
+        connection.set_tunnel(hop)  # which ends with it
     return connection
 
 
@@ -221,60 +231,100 @@ def _options(
     host: str,
     port: int | None,
     username: str | None,
-) -> asyncssh.SSHClientConnectionOptions:
-    own: dict[str, Any] = {}
+) -> tuple[asyncssh.SSHClientConnectionOptions, asyncssh.SSHKnownHosts | None]:
+    """Return the options of a connection, and whom it trusts."""
+    own: dict[str, Any] = {
+        "host": host,
+        "port": () if port is None else port,
+        "config": None if config.ssh_config is None else list(config.ssh_config),
+        "password": config.password,
+        "passphrase": config.passphrase,
+        "agent_path": None,  # its keys are among ours when it is asked for
+        "gss_host": None,
+        "x509_trusted_certs": None,
+        "encryption_algs": CIPHERS,
+        "compression_algs": None,
+        "connect_timeout": config.connect_timeout,
+        "login_timeout": config.connect_timeout,
+        "keepalive_interval": config.keepalive_interval,
+        "keepalive_count_max": _MISSES,
+    }
     if username is not None:
         own["username"] = username
     # An empty list of keys would let asyncssh look for some in ~/.ssh; None lets it offer none.
     if config.ssh_config is None or keys:
         own["client_keys"] = keys or None
     if config.insecure_skip_host_key_check:
-        own["known_hosts"] = None
-    elif credentials.known_hosts is not None:
-        own["known_hosts"] = credentials.known_hosts
-    options = asyncssh.SSHClientConnectionOptions(
-        host=host,
-        port=() if port is None else port,
-        config=None if config.ssh_config is None else list(config.ssh_config),
-        password=config.password,
-        passphrase=config.passphrase,
-        agent_path=None,  # its keys are among ours when it is asked for
-        gss_host=None,
-        x509_trusted_certs=None,
-        encryption_algs=CIPHERS,
-        compression_algs=None,
-        connect_timeout=config.connect_timeout,
-        login_timeout=config.connect_timeout,
-        keepalive_interval=config.keepalive_interval,
-        keepalive_count_max=_MISSES,
-        **own,
-    )
-    # A configuration may say that nobody is checked, which is not its decision.
-    if options.known_hosts is None and not config.insecure_skip_host_key_check:
+        return _made({**own, "known_hosts": None}), None
+    trusted = credentials.known_hosts
+    if trusted is None:
+        trusted = _configured_hosts(_made(own).known_hosts)
+    kinds = _known_kinds(*_known(trusted, host, port))
+    own |= {"known_hosts": trusted, "server_host_key_algs": kinds}
+    return _made(own), trusted
+
+
+def _made(own: dict[str, Any]) -> asyncssh.SSHClientConnectionOptions:
+    try:
+        return asyncssh.SSHClientConnectionOptions(**own)
+    except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as exc:
+        if own["config"] is None:
+            raise
+        file = f" ({exc.filename!r})" if isinstance(exc, OSError) and exc.filename else ""
+        said = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise Refused(
+            CredentialsError, f"the SSH configuration cannot be used: {said}{file}"
+        ) from None
+
+
+def _configured_hosts(paths: Any) -> asyncssh.SSHKnownHosts:
+    """Return whom an SSH configuration trusts; that it is nobody's business, it cannot say."""
+    if paths is None:
         raise Refused(
             HostKeyError,
             "the SSH configuration names no known_hosts file: give known_hosts_fpath",
         )
-    return options
+    readable = [
+        path for path in paths or [KNOWN_HOSTS] if os.access(Path(path).expanduser(), os.R_OK)
+    ]
+    if not readable:
+        return _read_known_hosts((paths or [KNOWN_HOSTS])[0])  # which tells why it cannot
+    found = _read_known_hosts(readable[0])
+    for path in readable[1:]:
+        found.load(Path(path).expanduser().read_text())
+    return found
 
 
-def _untrusted(
-    where: str, host: str, port: int | None, credentials: Credentials, offered: str
-) -> Refused:
-    known: Sequence[Any] = ()
-    if credentials.known_hosts is not None:
-        place = None if port in (None, _DEFAULT_PORT) else port
-        known = asyncssh.match_known_hosts(credentials.known_hosts, host, "", place)[0]
+def _known(trusted: Any, host: str, port: int | None) -> tuple[list[Any], list[Any]]:
+    """Return the keys that a server of this name may have, and those that may vouch for it."""
+    place = None if port in (None, _DEFAULT_PORT) else port
+    keys, authorities, *_ = asyncssh.match_known_hosts(trusted, host, "", place)
+    return list(keys), list(authorities)
+
+
+def _known_kinds(keys: list[Any], authorities: list[Any]) -> Any:
+    """Return the kinds of host keys to ask for: those that are known, and then all others.
+
+    Were the others left out, a server that has none of the known ones would just hang up, and
+    nobody could tell that its key was changed.
+    """
+    if not keys and not authorities:
+        return ()
+    certificates, plain = get_default_certificate_algs(), get_default_public_key_algs()
+    known = [kind for key in keys for kind in key.sig_algorithms]
+    kinds = [*(certificates if authorities else []), *known, *plain, *certificates]
+    return [kind.decode() for kind in dict.fromkeys(kinds)]
+
+
+def _untrusted(where: str, known: bool, offered: str) -> str:
     if known:
-        return Refused(
-            HostKeyError,
+        return (
             f"the host key of {where} is another one than known_hosts says: it was changed, or "
-            f"another server answers; what it showed is {offered}",
+            f"another server answers; what it showed is {offered}"
         )
-    return Refused(
-        HostKeyError,
-        f"the host key of {where} is not in known_hosts: if {offered} is the key that the "
-        "server's owner tells you, add it (ssh-keyscan prints the line)",
+    return (
+        f"the host key of {where} is not in known_hosts: if {offered} is the key that the server's "
+        "owner tells you, add it (ssh-keyscan prints the line)"
     )
 
 
@@ -283,9 +333,10 @@ def _parse_host(place: str) -> tuple[str | None, str, int | None]:
     host, colon, port = rest.rpartition(":")
     if not colon or rest.endswith("]"):
         host, port = rest, ""
-    if not host or (colon and port and not port.isdecimal()):
+    number = int(port) if port.isdecimal() else 0
+    if not host or host.startswith("-") or (colon and port and not 0 < number < 65536):
         raise Refused(UnreachableError, f"the jump host {place!r} is no host")
-    return username if at else None, host.strip("[]"), int(port) if port else None
+    return username if at else None, host.strip("[]"), number or None
 
 
 def check_jump_host(place: str) -> None:

@@ -78,8 +78,9 @@ class SFTPDriver:
     def identity(self) -> str:
         config = self.config
         user = "" if config.username is None else f"{config.username}@"
-        port = "" if config.port is None else f":{config.port}"
-        return f"sftp://{user}{config.host.lower()}{port}/{config.root}"
+        # Without a configuration that knows another, the port is SSH's own.
+        port = config.port or (22 if config.ssh_config is None else 0)
+        return f"sftp://{user}{config.host.lower()}:{port}/{config.root}"
 
     # Connections.
 
@@ -176,7 +177,7 @@ class SFTPDriver:
         except BaseException:
             lease.release()
             raise
-        return SFTPRandomAccess(lease, handle)
+        return SFTPRandomAccess(lease, handle, self.path(key))
 
     def scan(self, prefix: str, *, recursive: bool, start_after: str | None) -> Scan:
         listed = Listed(prefix, recursive=recursive, start_after=start_after)

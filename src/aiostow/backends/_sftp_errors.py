@@ -127,12 +127,6 @@ def connect_failure(exc: BaseException, where: str, keys: str) -> Refused | None
         return Refused(CredentialsError, f"{where} did not accept {keys}")
     if isinstance(exc, asyncssh.HostKeyNotVerifiable):
         return Refused(HostKeyError, f"{where}: {exc.reason}")
-    if isinstance(exc, asyncssh.KeyExchangeFailed) and "host key" in exc.reason:
-        return Refused(
-            HostKeyError,
-            f"{where} has no host key of a kind that known_hosts has for it: the key was changed, "
-            "or another server answers",
-        )
     if isinstance(exc, asyncssh.ChannelOpenError):
         return Refused(UnreachableError, f"{where} could not be reached: {exc.reason}")
     if isinstance(exc, TimeoutError):
@@ -144,4 +138,6 @@ def connect_failure(exc: BaseException, where: str, keys: str) -> Refused | None
         return Refused(UnreachableError, f"{where} could not be reached: {said}")
     if isinstance(exc, asyncssh.Error):
         return Refused(UnreachableError, f"{where}: {exc.reason}")
+    if isinstance(exc, ValueError):  # of what known_hosts has for this host
+        return Refused(HostKeyError, f"known_hosts cannot be understood, where it tells of {where}")
     return None

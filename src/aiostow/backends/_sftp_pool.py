@@ -245,12 +245,14 @@ class Pool:
         if link is not None:
             try:
                 await self._add_session(link)
+                return
             except asyncssh.ChannelOpenError:
-                # As many as the server allows: the next one goes on a connection of its own.
+                # As many as the server allows: this one goes on a connection of its own.
                 link.most = len(link.members)
+                if len(self._links) >= self._max_connections:
+                    return
             except (asyncssh.Error, OSError):
-                self._drop(link)  # broken, which the next try finds out by itself
-            return
+                self._drop(link)
         connection = await self._connect()
         link = _Link(connection)
         try:

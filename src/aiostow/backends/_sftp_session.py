@@ -20,6 +20,7 @@ _SAFE_BLOCK = 32 << 10  # what every server must take
 _ASSUMED_HANDLES = 100  # of servers that do not say: an old limit of OpenSSH's
 _LARGEST = 1 << 28  # bytes of a packet that no server sends
 _WINDOW = 8 << 20  # bytes that may be on their way to us
+_PORTION = 64 << 10  # bytes that asyncssh takes apart at once: two of its packets
 _PATIENT = 10  # times longer is a request waited for that works the server's disk
 
 POSIX_RENAME = b"posix-rename@openssh.com=1"
@@ -255,7 +256,8 @@ class Session(asyncssh.SSHClientSession[bytes]):
         out, self._out = self._out, []
         if self.lost is None and self._channel is not None:
             try:
-                self._channel.write(b"".join(out))
+                for portion in wire.blocks(out, _PORTION):
+                    self._channel.write(b"".join(portion))
             except OSError as exc:
                 self.end(exc)
 

@@ -60,9 +60,9 @@ class SFTPSource:
         lease = await self._get_lease(1)
         try:
             session = lease.session
-            looking, opening = session.lstat(self._path), lease.open(self._path, Open.READ)
-            (await looking).check_file()
-            handle = await opening
+            # Not in one turn: opening a FIFO would stop the server's side of the session for ever.
+            (await session.lstat(self._path)).check_file()
+            handle = await lease.open(self._path, Open.READ)
             size = min(_HEAD, session.limits.read_size)
             attrs, head = session.fstat(handle), session.read(handle, 0, size)
             self._attrs = await attrs
@@ -114,6 +114,7 @@ class SFTPSource:
             )
         lease = await self._get_lease(1)
         try:
+            (await lease.session.lstat(self._path)).check_file()
             handle = await lease.open(self._path, Open.READ)
             if (await lease.session.fstat(handle)).version != self._attrs.version:
                 raise ObjectChangedError("the file was replaced while its connection was lost")

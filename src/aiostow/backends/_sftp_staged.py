@@ -7,7 +7,7 @@ import contextlib
 import posixpath
 import secrets
 import stat
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -38,7 +38,7 @@ from ._sftp_session import (
     together,
 )
 from ._sftp_tree import MISSING, NO_NAMES, conflict, find, make_parents, remove_empty
-from ._sftp_wire import Attrs, Open, Status, path_bytes
+from ._sftp_wire import Attrs, Open, Status, blocks, path_bytes
 
 GetLease = Callable[[int], Awaitable[Lease]]
 
@@ -162,16 +162,11 @@ class StagedFile:
         return requests
 
     async def sent(self, requests: Sequence[asyncio.Future[Any]]) -> list[Any]:
-        """Wait for answers, and tell why nothing can be written, of which sshd does not speak."""
+        """Wait for answers, and tell why nothing can be written."""
         try:
             return await together(*requests)
         except SFTPError as exc:
-            session = self.lease.session
-            if is_status(exc, Status.FAILURE) and STATVFS in session.extensions:
-                parent = path_bytes(posixpath.dirname(self._path) or ".")
-                with contextlib.suppress(SFTPError, ConnectionLost):
-                    if await session.free_space(parent) < PIECE:
-                        raise StorageFullError("no space is left on the server") from exc
+            await refuse_full(self.lease.session, self._path, exc)
             raise
 
     async def copy(self, handle: bytes, size: int) -> None:
@@ -313,21 +308,17 @@ class SFTPUpload:
         await self._file.discard()
 
 
-def blocks(buffers: Sequence[Buffer], size: int) -> Iterator[list[Buffer]]:
-    """Cut buffers into blocks of `size` bytes, without copying."""
-    block: list[Buffer] = []
-    room = size
-    for buffer in buffers:
-        view = buffer
-        while len(view) >= room:
-            whole = memoryview(view)
-            yield [*block, whole[:room]]
-            view, block, room = whole[room:], [], size
-        if view:
-            block.append(view)
-            room -= len(view)
-    if block:
-        yield block
+async def refuse_full(session: Session, path: str, exc: SFTPError) -> None:
+    """Tell that the disk is full, of which sshd says only that it failed to write.
+
+    Raises:
+        StorageFullError: it is.
+    """
+    if is_status(exc, Status.FAILURE) and STATVFS in session.extensions:
+        with contextlib.suppress(SFTPError, ConnectionLost):
+            parent = path_bytes(posixpath.dirname(path) or ".")
+            if await session.free_space(parent) < PIECE:
+                raise StorageFullError("no space is left on the server") from exc
 
 
 async def create_only(session: Session, path: bytes, new_path: bytes) -> None:

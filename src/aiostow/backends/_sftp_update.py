@@ -7,8 +7,8 @@ from asyncssh import SFTPError
 from ..driver import Buffer
 from ._sftp_pool import Lease
 from ._sftp_session import FSYNC, is_status, together
-from ._sftp_staged import blocks
-from ._sftp_wire import Status
+from ._sftp_staged import refuse_full
+from ._sftp_wire import Status, blocks
 
 
 class SFTPRandomAccess:
@@ -17,9 +17,11 @@ class SFTPRandomAccess:
     Args:
         lease: released with this object.
         handle: open for reading and writing.
+        path: of the file.
     """
 
-    def __init__(self, lease: Lease, handle: bytes) -> None:
+    def __init__(self, lease: Lease, handle: bytes, path: str) -> None:
+        self._path = path
         self._lease = lease
         self._session = lease.session
         self._handle = handle
@@ -49,7 +51,11 @@ class SFTPRandomAccess:
         for block in blocks([data], self._session.limits.write_size):
             requests.append(self._session.write(self._handle, offset, block))
             offset += sum(map(len, block))
-        await together(*requests)
+        try:
+            await together(*requests)
+        except SFTPError as exc:
+            await refuse_full(self._session, self._path, exc)
+            raise
 
     async def truncate(self, size: int) -> None:
         self._dirty = True

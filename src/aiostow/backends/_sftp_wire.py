@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TypeAlias
@@ -172,6 +172,23 @@ def write(number: int, handle: bytes, offset: int, buffers: Sequence[Buffer]) ->
     fields = string(handle) + _u64.pack(offset) + _u32.pack(size)
     head = _head.pack(5 + len(fields) + size, Kind.WRITE, number) + fields
     return [head, *buffers]
+
+
+def blocks(buffers: Sequence[Buffer], size: int) -> Iterator[list[Buffer]]:
+    """Cut buffers into blocks of `size` bytes, without copying."""
+    block: list[Buffer] = []
+    room = size
+    for buffer in buffers:
+        view = buffer
+        while len(view) >= room:
+            whole = memoryview(view)
+            yield [*block, whole[:room]]
+            view, block, room = whole[room:], [], size
+        if view:
+            block.append(view)
+            room -= len(view)
+    if block:
+        yield block
 
 
 def new_mode(mode: int | None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import posixpath
 import warnings
@@ -11,12 +12,10 @@ from .._linking import LinkedEndpoint
 from ..errors import InvalidArgumentError
 from ..links import Secrets
 from ..storage import DEFAULT_MEMORY_BUDGET, InternalLinksStorageBackend
-from ._sftp_connect import SFTPConfig, check_jump_host
+from ._sftp_connect import KNOWN_HOSTS, SFTPConfig, check_jump_host
 from ._sftp_driver import SFTPDriver
 
 __all__ = ["SFTPDriver", "SFTPStorage"]
-
-_KNOWN_HOSTS = "~/.ssh/known_hosts"
 
 
 class SFTPStorage(InternalLinksStorageBackend):
@@ -95,13 +94,17 @@ class SFTPStorage(InternalLinksStorageBackend):
     ) -> None:
         if not isinstance(host, str) or not host or host.startswith("-"):
             raise InvalidArgumentError(f"host={host!r} is no host: write its name or address")
-        if port is not None and (not isinstance(port, int) or not 0 < port < 65536):
+        if port is not None and (type(port) is not int or not 0 < port < 65536):
             raise InvalidArgumentError(f"port={port!r} is no port: write a number up to 65535")
         if jump_host is not None:
             check_jump_host(jump_host)
-        _check_positive(
-            max_connections=max_connections, idle_timeout=idle_timeout,
-            connect_timeout=connect_timeout, timeout=timeout,
+        if type(max_connections) is not int or max_connections < 1:
+            raise InvalidArgumentError(
+                f"max_connections={max_connections!r} must be a whole number"
+            )
+        _check_seconds(
+            idle_timeout=idle_timeout, connect_timeout=connect_timeout, timeout=timeout,
+            keepalive_interval=keepalive_interval or 1,
         )  # fmt: skip
         configs = _config_files(ssh_config)
         if insecure_skip_host_key_check:
@@ -112,7 +115,7 @@ class SFTPStorage(InternalLinksStorageBackend):
             )
         known_hosts = None if known_hosts_fpath is None else os.fspath(known_hosts_fpath)
         if known_hosts is None and configs is None:
-            known_hosts = _KNOWN_HOSTS
+            known_hosts = KNOWN_HOSTS
         config = SFTPConfig(
             host=host,
             username=username,
@@ -160,10 +163,11 @@ def _config_files(
     if ssh_config is True:
         return (os.path.expanduser("~/.ssh/config"),)
     paths = [ssh_config] if isinstance(ssh_config, str | os.PathLike) else ssh_config
-    return tuple(os.path.expanduser(os.fspath(path)) for path in paths)
+    return tuple(os.path.expanduser(os.fspath(path)) for path in paths) or None
 
 
-def _check_positive(**numbers: float) -> None:
+def _check_seconds(**numbers: float) -> None:
     for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            raise InvalidArgumentError(f"{name}={value!r} must be a positive number")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value < math.inf:
+            raise InvalidArgumentError(f"{name}={value!r} must be a positive number of seconds")
