@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 # asyncssh copies all that it has not yet taken apart with every packet of at most 32 KiB.
 _FED = 36 << 10
@@ -31,8 +31,8 @@ class _Shim(asyncio.Protocol):
         self.inner = inner
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.inner.connection_made(_Gathering(transport))
+        # uvloop's transports are of no class of asyncio's.
+        self.inner.connection_made(_Gathering(cast(asyncio.Transport, transport)))
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= _FED:
