@@ -1,4 +1,4 @@
-"""Uploads or downloads one object and prints by how many bytes it grew this process at its peak."""
+"""Uploads, downloads or lists and prints by how many bytes that grew this process at its peak."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ async def main(what: str, size: int, backend: str, arguments: dict[str, Any]) ->
         if what == "write":
             entry = await storage.upload(fresh(size), "big")
             assert entry.size == size
+        elif what == "list":
+            count = 0
+            async for _ in storage.list("tree"):
+                count += 1
+            assert count == size
         else:
             done = 0
             async with storage.open("big") as file:

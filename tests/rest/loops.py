@@ -8,7 +8,7 @@ import sys
 _CODE = """
 import asyncio, os
 from aiostow import *
-from aiostow import AzureStorage, S3Storage
+from aiostow import AzureStorage, S3Storage, SFTPStorage
 
 storage = {storage}
 

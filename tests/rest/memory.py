@@ -1,4 +1,4 @@
-"""How much a transfer grows a process: measured in one of its own."""
+"""How much a transfer or listing grows a process: measured in one of its own."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def growth(what: str, size: int, backend: str, **arguments: Any) -> int:
     """Return the peak over idle, in bytes.
 
     Args:
-        what: ``"write"`` or ``"read"``.
-        size: of the object ``big``, in bytes.
+        what: ``"write"``, ``"read"``, or ``"list"`` for what is below ``tree``.
+        size: of the object ``big``, in bytes, or the number of files.
         backend: name of the storage's class.
         arguments: of the storage.
     """

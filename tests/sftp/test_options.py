@@ -433,7 +433,7 @@ class TestConnections:
 
     def test_belong_to_loops_and_processes(self, server: SFTPServer, folder: Path) -> None:
         check_loops_and_forks(
-            f"__import__('aiostow').SFTPStorage('127.0.0.1', {server.username!r}, "
+            f"SFTPStorage('127.0.0.1', {server.username!r}, "
             f"{str(server.key)!r}, {str(server.known_hosts)!r}, {server.port}, "
             f"root={folder.name!r})"
         )

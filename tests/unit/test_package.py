@@ -26,6 +26,7 @@ EXPORTS = [
     "FileMode",
     "FileNotFoundInStorageError",
     "Folder",
+    "HostKeyError",
     "IntegrityError",
     "InternalLinkTokenData",
     "InternalLinksStorageBackend",
