@@ -17,8 +17,9 @@ from asyncssh import ConnectionLost, SFTPError
 
 from .._threads import Threads
 from ..driver import Buffer
-from ..errors import ObjectChangedError, StorageError, UnsupportedOperationError
+from ..errors import ObjectChangedError, StorageError
 from ..models import Capabilities, ListEntry, Support, WriteOptions
+from ._disk_options import check_disk_options
 from ._loops import PerLoop
 from ._sftp_connect import Credentials, SFTPConfig, connect
 from ._sftp_errors import Refused, map_error
@@ -211,7 +212,7 @@ class SFTPDriver:
         return attrs.entry(key)
 
     async def write(self, key: str, buffers: Sequence[Buffer], options: WriteOptions) -> ListEntry:
-        _check_options(options)
+        check_disk_options(options)
 
         async def attempt() -> tuple[StagedFile, Attrs]:
             file = self._staged(key, options)
@@ -222,7 +223,7 @@ class SFTPDriver:
         return await self._publish(*await self._whole(attempt), key)
 
     async def begin(self, key: str, options: WriteOptions, *, size_hint: int | None) -> SFTPUpload:
-        _check_options(options)
+        check_disk_options(options)
 
         async def attempt() -> StagedFile:
             file = self._staged(key, options)
@@ -258,7 +259,7 @@ class SFTPDriver:
         return failures
 
     async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
-        _check_options(options)
+        check_disk_options(options)
         made = await self._whole(lambda: self._copy(src, dst, options))
         return await self._publish(*made, dst)
 
@@ -301,7 +302,7 @@ class SFTPDriver:
             source.close()
 
     async def move(self, src: str, dst: str, options: WriteOptions) -> None:
-        _check_options(options)
+        check_disk_options(options)
         await self._whole(lambda: self._leased(lambda lease: self._make_way(lease, src, dst), 1))
         await self._leased(lambda lease: self._move(lease.session, src, dst, options.if_absent))
 
@@ -349,13 +350,3 @@ async def _found(looking: Awaitable[T]) -> T:
         if is_status(exc, *UNHEARD_OF):
             raise SFTPError(Status.NO_SUCH_FILE, exc.reason) from exc
         raise
-
-
-def _check_options(options: WriteOptions) -> None:
-    if options.if_match is not None:
-        raise UnsupportedOperationError(
-            "SFTP has no write that is conditional on an etag: leave out if_match"
-        )
-    if options.metadata or options.content_encoding:
-        lost = "metadata" if options.metadata else "content_encoding"
-        raise UnsupportedOperationError(f"SFTP cannot keep {lost} beside the file: leave it out")

@@ -31,12 +31,12 @@ from ..errors import (
     StorageError,
     StorageFullError,
     StorageIOError,
-    UnsupportedOperationError,
 )
 from ..links import Secrets
 from ..models import Capabilities, Folder, ListEntry, Support, WriteOptions
 from ..storage import DEFAULT_MEMORY_BUDGET, InternalLinksStorageBackend
 from ._beneath import Root
+from ._disk_options import check_disk_options
 from ._local_scan import Scan, sweep_tree
 
 __all__ = ["LocalDriver", "LocalFSStorage"]
@@ -277,7 +277,7 @@ class LocalDriver:
         return StagedUpload(self.threads, file, key, options)
 
     def _stage(self, key: str, options: WriteOptions) -> StagedFile:
-        _check_options(options)
+        check_disk_options(options)
         directory, name = self._parent_to_write(key)
         return StagedFile(Descriptor(directory), name, durable=self._durable, system=self._system)
 
@@ -346,7 +346,7 @@ class LocalDriver:
         await self.threads.run(self._move, src, dst, options)
 
     def _move(self, src: str, dst: str, options: WriteOptions) -> None:
-        _check_options(options)
+        check_disk_options(options)
         with _finding():
             directory, name = self._root.open_parent(src)
         try:
@@ -436,16 +436,6 @@ def _finding() -> Iterator[None]:
 
 def _restored(root: Path, durable: bool, system: _disk.Features | None) -> LocalDriver:
     return LocalDriver(root, durable=durable, system=system)
-
-
-def _check_options(options: WriteOptions) -> None:
-    if options.if_match is not None:
-        raise UnsupportedOperationError(
-            "a disk has no write that is conditional on an etag: leave out if_match"
-        )
-    if options.metadata or options.content_encoding:
-        lost = "metadata" if options.metadata else "content_encoding"
-        raise UnsupportedOperationError(f"a disk cannot keep {lost} beside the file: leave it out")
 
 
 class LocalFSStorage(InternalLinksStorageBackend):
