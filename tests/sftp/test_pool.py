@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aiostow import Reader, ResourceLimitError, SFTPStorage
+from aiostow import Reader, ResourceLimitError, SFTPStorage, WriteOptions
 from aiostow.backends import _sftp_pool
 from aiostow.testing.conformance._base import pattern
 
@@ -83,10 +83,9 @@ async def test_cancelled_opens_leave_no_file_open(
     few: SFTPStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_sftp_pool, "_CROWDED", 1000)  # only room counts here
-    for steps in range(60):
+    for moment in range(80):  # which reaches from before the first answer to the last
         task = asyncio.ensure_future(_opened(few))
-        for _ in range(steps):
-            await asyncio.sleep(0)
+        await asyncio.sleep(moment * 1e-4)
         task.cancel()
         done = (await asyncio.gather(task, return_exceptions=True))[0]
         if not isinstance(done, BaseException):
@@ -103,16 +102,22 @@ async def _opened(storage: SFTPStorage) -> Reader:
     return await storage.open("k")
 
 
-async def test_cancelled_writes_leave_no_file(make_storage: MakeStorage, folder: Path) -> None:
+async def test_cancelled_writes_and_copies_leave_no_file(
+    make_storage: MakeStorage, folder: Path
+) -> None:
     async with make_storage() as storage:
         await storage.write_bytes("k", b"old")
-        for steps in range(80):
-            writing = storage.write_bytes("k", pattern(1000, steps))
-            task = asyncio.ensure_future(writing)
-            for _ in range(steps):
-                await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        driver = storage.driver  # a storage itself waits for a write that has begun
+        for moment in range(60):
+            for change in (
+                driver.write("k", [pattern(1000, moment)], WriteOptions()),
+                driver.copy("k", "copy", WriteOptions()),
+            ):
+                task = asyncio.ensure_future(change)
+                await asyncio.sleep(moment * 1e-4)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        assert len(await storage.read_bytes("k")) in (3, 1000)
     assert temporary(folder) == []
 
 
