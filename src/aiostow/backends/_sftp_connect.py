@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncssh
 from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
@@ -162,7 +162,7 @@ async def connect(config: SFTPConfig, credentials: Credentials) -> asyncssh.SSHC
         Refused: there is none; its message names the host and the paths of keys.
     """
     hop: asyncssh.SSHClientConnection | None = None
-    for place in (config.jump_host or "").split(","):
+    for place in (config.jump_host or _configured_jump(config)).split(","):
         if place:
             username, host, port = _parse_host(place.strip())
             hop = await _connect(config, credentials, host, port, username, hop)
@@ -186,7 +186,7 @@ async def _connect(
             keys = list(credentials.keys)
             if config.allow_agent:
                 agent = await _agent()
-                keys += await agent.get_keys()
+                keys += await _agent_keys(agent)
             options, trusted = _options(config, credentials, keys, host, port, username)
             connection, _ = await asyncssh.create_connection(
                 lambda: client,
@@ -194,8 +194,9 @@ async def _connect(
                 () if port is None else port,
                 config=None,  # or it would read ~/.ssh/config after all
                 options=options,
-                # A configuration may know another way, which only asyncssh finds.
-                tunnel=hop or (DirectWay() if config.ssh_config is None else ()),
+                # A configuration may know a ProxyCommand, which only asyncssh runs; of a
+                # ProxyJump it is told here, for asyncssh would go there with keys of its own.
+                tunnel=hop or (DirectWay() if config.ssh_config is None else None),
             )
         finally:
             if agent is not None:
@@ -222,6 +223,30 @@ async def _agent() -> asyncssh.SSHAgentClient:
         raise Refused(
             CredentialsError, "allow_agent=True, but no SSH agent answers at $SSH_AUTH_SOCK"
         ) from exc
+
+
+async def _agent_keys(agent: asyncssh.SSHAgentClient) -> Sequence[Any]:
+    try:
+        return await agent.get_keys()
+    except (OSError, asyncssh.Error, ValueError) as exc:
+        raise Refused(CredentialsError, "the SSH agent gives no keys") from exc
+
+
+def _configured_jump(config: SFTPConfig) -> str:
+    """Return the jump hosts that an SSH configuration names for the server."""
+    if config.ssh_config is None:
+        return ""
+    own: dict[str, Any] = {
+        "host": config.host,
+        "port": () if config.port is None else config.port,
+        "config": list(config.ssh_config),
+        "client_keys": None,
+        "known_hosts": None,
+    }
+    if config.username is not None:
+        own["username"] = config.username
+    tunnel = _made(own).tunnel
+    return tunnel if isinstance(tunnel, str) else ""
 
 
 def _options(
@@ -251,15 +276,24 @@ def _options(
     }
     if username is not None:
         own["username"] = username
+    if config.ssh_config is not None:
+        named = _made({**own, "client_keys": None, "known_hosts": None}).config.get("IdentityFile")
+        keys = [*keys, *cast(list[Any], named or [])]
+        own["ignore_encrypted"] = True
     # An empty list of keys would let asyncssh look for some in ~/.ssh; None lets it offer none.
-    if config.ssh_config is None or keys:
-        own["client_keys"] = keys or None
+    own["client_keys"] = keys or None
     if config.insecure_skip_host_key_check:
         return _made({**own, "known_hosts": None}), None
     trusted = credentials.known_hosts
     if trusted is None:
         trusted = _configured_hosts(_made(own).known_hosts)
-    kinds = _known_kinds(*_known(trusted, host, port))
+    try:
+        kinds = _known_kinds(*_known(trusted, host, port))
+    except ValueError:
+        place = _where(None, host, port)
+        raise Refused(
+            HostKeyError, f"known_hosts cannot be understood where it tells of {place}"
+        ) from None
     own |= {"known_hosts": trusted, "server_host_key_algs": kinds}
     return _made(own), trusted
 

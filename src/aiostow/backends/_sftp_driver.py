@@ -17,7 +17,7 @@ from asyncssh import ConnectionLost, SFTPError
 
 from .._threads import Threads
 from ..driver import Buffer
-from ..errors import ObjectChangedError, StorageError
+from ..errors import ClosedError, ObjectChangedError, StorageError
 from ..models import Capabilities, ListEntry, Support, WriteOptions
 from ._disk_options import check_disk_options
 from ._loops import PerLoop
@@ -26,7 +26,7 @@ from ._sftp_errors import Refused, map_error
 from ._sftp_pool import Lease, Pool
 from ._sftp_scan import Scan, temporary_files
 from ._sftp_session import COPY_DATA, POSIX_RENAME, Session, is_status
-from ._sftp_source import SFTPSource
+from ._sftp_source import Blocks, SFTPSource
 from ._sftp_staged import (
     LIMITS,
     SFTPUpload,
@@ -114,7 +114,10 @@ class SFTPDriver:
     @property
     def pool(self) -> Pool:
         """The connections of the running loop, which `connect` has made ready."""
-        return self._pools.current()
+        try:
+            return self._pools.current()
+        except KeyError:
+            raise ClosedError("the storage was closed") from None
 
     async def lease(self, files: int = 0) -> Lease:
         """Return the use of a session, and of so many files on it."""
@@ -248,15 +251,23 @@ class SFTPDriver:
             except SFTPError as exc:
                 if is_status(exc, *UNHEARD_OF):
                     continue
-                found = await find(lease.session, self._bytes(key))
-                if found is None:
-                    continue
-                failures[key] = exc
-                try:
-                    found.check_file()
-                except StorageError as why:
+                why = await self._undeleted(lease.session, key, exc)
+                if why is not None:
                     failures[key] = why
         return failures
+
+    async def _undeleted(self, session: Session, key: str, exc: SFTPError) -> Exception | None:
+        """Return why a file could not be removed, or None where there is none."""
+        try:
+            found = await find(session, self._bytes(key))
+            if found is None:
+                return None
+            found.check_file()
+        except StorageError as why:
+            return why
+        except SFTPError:
+            pass  # what cannot be looked at cannot be told apart
+        return exc
 
     async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
         check_disk_options(options)
@@ -264,42 +275,34 @@ class SFTPDriver:
         return await self._publish(*made, dst)
 
     async def _copy(self, src: str, dst: str, options: WriteOptions) -> tuple[StagedFile, Attrs]:
-        """Copy within the server if it can, and else through this process."""
         lease = await self.lease(2)
         file = self._staged(dst, options)
         try:
-            if COPY_DATA not in lease.session.extensions:
-                return await self._copy_through(src, file)
             before = await self._look(lease, src)
             handle = await lease.open(self._bytes(src), Open.READ)
             async with file:
                 await file.create(lease)
-                await file.copy(handle, before.size or 0)
-                if (await lease.session.fstat(handle)).version != before.version:
-                    raise ObjectChangedError("the file was changed in place while it was copied")
-                attrs = await file.finish()
-            lease.close(handle)
-            return file, attrs
+                return file, await self._fill(file, lease, handle, before)
         except BaseException:
             lease.release()
             raise
 
-    async def _copy_through(self, src: str, file: StagedFile) -> tuple[StagedFile, Attrs]:
-        source = SFTPSource(self.lease, src, self._bytes(src))
-        await _found(source.open(None))
-        try:
-            async with file:
-                await file.create()
-                offset = 0
-                under_way: deque[asyncio.Future[None]] = deque()
-                async for chunk in await source.stream(0, source.entry.size):
-                    under_way += file.send(offset, [chunk])
-                    offset += len(chunk)
-                    while len(under_way) > _STREAMED:
-                        await file.sent([under_way.popleft()])
-                return file, await file.finish(under_way)
-        finally:
-            source.close()
+    async def _fill(self, file: StagedFile, lease: Lease, handle: bytes, before: Attrs) -> Attrs:
+        """Copy within the server if it can, and else through this process."""
+        size = before.size or 0
+        under_way: deque[asyncio.Future[None]] = deque()
+        if COPY_DATA in lease.session.extensions:
+            await file.copy(handle, size)
+        else:
+            offset = 0
+            async for block in Blocks(b"", (lease, handle), 0, size, before):
+                under_way += file.send(offset, [block])
+                offset += len(block)
+                while len(under_way) > _STREAMED:
+                    await file.sent([under_way.popleft()])
+        if (await lease.session.fstat(handle)).version != before.version:
+            raise ObjectChangedError("the file was changed in place while it was copied")
+        return await file.finish(under_way)
 
     async def move(self, src: str, dst: str, options: WriteOptions) -> None:
         check_disk_options(options)
@@ -321,13 +324,23 @@ class SFTPDriver:
         old, new = self._bytes(src), self._bytes(dst)
         try:
             if if_absent:
-                await create_only(session, old, new)
+                if await create_only(session, old, new):
+                    await self._forget_name(src, dst)
             elif POSIX_RENAME in session.extensions:
                 await session.replace(old, new)
             else:
                 await rename_over(session, old, new, allow_non_atomic=self.config.allow_non_atomic)
         except SFTPError as exc:
+            if await find(session, old) is None:
+                raise SFTPError(Status.NO_SUCH_FILE, exc.reason) from exc
             raise await unreplaced(session, new, exc) from exc
+
+    async def _forget_name(self, src: str, dst: str) -> None:
+        """Remove the old one of two names of a file, or the new one if that is refused."""
+        failed = (await self.delete([src])).get(src)
+        if failed is not None:
+            await self.delete([dst])
+            raise failed
 
     async def sweep(self, prefix: str, older_than: timedelta) -> int:
         before = time.time() - older_than.total_seconds()

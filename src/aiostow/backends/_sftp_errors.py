@@ -114,7 +114,7 @@ def _status_error(exc: SFTPError) -> StorageError:
 
 
 def connect_failure(exc: BaseException, where: str, keys: str) -> Refused | None:
-    """Return why no connection was made, or None for a stranger.
+    """Return why no connection was made, or None for what is no error, such as a cancellation.
 
     Args:
         exc: what asyncssh or the system raised.
@@ -138,6 +138,7 @@ def connect_failure(exc: BaseException, where: str, keys: str) -> Refused | None
         return Refused(UnreachableError, f"{where} could not be reached: {said}")
     if isinstance(exc, asyncssh.Error):
         return Refused(UnreachableError, f"{where}: {exc.reason}")
-    if isinstance(exc, ValueError):  # of what known_hosts has for this host
-        return Refused(HostKeyError, f"known_hosts cannot be understood, where it tells of {where}")
+    if isinstance(exc, Exception):
+        # What asyncssh makes of names, answers and keys that it did not expect.
+        return Refused(UnreachableError, f"{where} could not be talked to: {type(exc).__name__}")
     return None

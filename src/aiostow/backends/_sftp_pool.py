@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncssh
 
-from ..errors import ResourceLimitError, UnreachableError
+from ..errors import ClosedError, ResourceLimitError, UnreachableError
 from ._sftp_errors import Refused, connect_failure
 from ._sftp_session import Session
 from ._sftp_wire import Open
@@ -164,8 +164,9 @@ class Pool:
         """
         end = self._loop.time() + self._timeout
         while True:
-            members = self._members()
-            fitting = [member for member in members if member.room(files)]
+            if self._closed:
+                raise Refused(ClosedError, "the storage was closed")
+            fitting = [member for member in self._members() if member.room(files)]
             if fitting:
                 best = min(fitting, key=lambda member: member.users)
                 if best.users >= _CROWDED:
@@ -186,11 +187,15 @@ class Pool:
         return Lease(self, member.session, files)
 
     async def _wait_for_room(self, end: float) -> None:
-        room = self._room
+        room, now = self._room, self._loop.time()
+        # By then the server may be asked for more again.
+        wake = min(end, self._refused_until) if self._refused_until > now else end
         try:
-            async with asyncio.timeout_at(end):
+            async with asyncio.timeout_at(wake):
                 await room.wait()
         except TimeoutError:
+            if wake < end:
+                return
             raise Refused(
                 ResourceLimitError,
                 f"{self._where} lets no more files be open at once: close some, or raise "
@@ -218,8 +223,6 @@ class Pool:
         """Return the task that makes another session, or None where the limits are met."""
         if self._growing is not None:
             return self._growing
-        if self._closed:
-            raise Refused(UnreachableError, "the storage is closed")
         if self._links and self._loop.time() < self._refused_until:
             return None
         link = self._roomy_link()
@@ -251,7 +254,9 @@ class Pool:
                 link.most = len(link.members)
                 if len(self._links) >= self._max_connections:
                     return
-            except (asyncssh.Error, OSError):
+            except (asyncssh.Error, OSError):  # of which TimeoutError is one
+                if link.members:
+                    raise  # the others work on; it is tried again later
                 self._drop(link)
         connection = await self._connect()
         link = _Link(connection)
@@ -271,7 +276,10 @@ class Pool:
     async def _add_session(self, link: _Link) -> None:
         async with asyncio.timeout(self._timeout):
             session = await Session.start(
-                link.connection, self._timeout, lambda session: self._ended(link, session)
+                link.connection,
+                self._timeout,
+                lambda session: self._ended(link, session),
+                self._make_room,
             )
         member = _Member(session)
         member.idle_since = self._loop.time()

@@ -24,6 +24,7 @@ class _Directory:
 
     path: str  # "" or ending with "/"
     names: list[tuple[bytes, str, Attrs]]
+    below: list[str]  # those of its directories that are still to be gone into, likewise
 
 
 class Scan:
@@ -40,18 +41,17 @@ class Scan:
         self._stack: list[_Directory] = []
         self._pending: str | None = listed.top  # the directory to go into next
         self._ahead: dict[str, asyncio.Task[Names | None]] = {}
-        self._done = False
+        self._found: list[ListEntry | Folder] = []
 
     async def next_page(self) -> list[ListEntry | Folder] | None:
         """Return some hundred entries, or None at the end."""
-        found: list[ListEntry | Folder] = []
+        found = self._found  # kept when a page fails, so that the next try goes on from there
         try:
             while len(found) < PAGE:
                 if self._pending is not None:
-                    path, self._pending = self._pending, None
-                    await self._enter(path)
+                    await self._enter(self._pending)
                 elif not self._stack:
-                    return found or None
+                    break
                 elif not self._stack[-1].names:
                     self._stack.pop()
                 else:
@@ -59,7 +59,8 @@ class Scan:
         except BaseException:
             self._drop()
             raise
-        return found
+        self._found = []
+        return found or None
 
     async def aclose(self) -> None:
         """Stop what is listed ahead."""
@@ -74,6 +75,7 @@ class Scan:
     async def _enter(self, path: str) -> None:
         task = self._ahead.pop(path, None)
         listed = await (self._list(path) if task is None else task)
+        self._pending = None
         if listed is None:
             return  # never there, or gone since its parent was listed
         start = self._listed.start if not self._stack else ""
@@ -83,7 +85,12 @@ class Scan:
             if name.startswith(start) and _is_shown(name) and (attrs.is_dir or attrs.is_file)
         ]
         names.sort(reverse=True, key=lambda each: each[0])
-        self._stack.append(_Directory(path, names))
+        below = [
+            f"{path}{name}/"
+            for place, name, attrs in names
+            if attrs.is_dir and not self._listed.passed(place, True)
+        ]
+        self._stack.append(_Directory(path, names, below))
         self._look_ahead()
 
     def _advance(self, directory: _Directory, found: list[ListEntry | Folder]) -> None:
@@ -94,7 +101,7 @@ class Scan:
         if not attrs.is_dir:
             found.append(attrs.entry(full))
         elif self._listed.recursive:
-            self._pending = full + "/"
+            self._pending = directory.below.pop()
         else:
             found.append(Folder(full))
 
@@ -114,12 +121,10 @@ class Scan:
     def _coming(self) -> list[str]:
         found: list[str] = []
         for directory in reversed(self._stack):
-            for place, name, attrs in reversed(directory.names):
-                if attrs.is_dir and not self._listed.passed(place, True):
-                    found.append(f"{directory.path}{name}/")
-                    if len(found) == _DIRECTORIES:
-                        return found
-        return found
+            found += directory.below[: -_DIRECTORIES - 1 : -1]
+            if len(found) >= _DIRECTORIES:
+                break
+        return found[:_DIRECTORIES]
 
 
 async def temporary_files(
@@ -137,7 +142,7 @@ async def temporary_files(
 
 
 def _is_shown(name: str) -> bool:
-    return "/" not in name and not name.startswith(TEMP_PREFIX)
+    return name != "" and "/" not in name and not name.startswith(TEMP_PREFIX)
 
 
 async def _run(listing: Awaitable[Names | None]) -> Names | None:

@@ -18,7 +18,7 @@ from ._sftp_wire import Attrs, Kind, Open, Status, string, u32, u64
 _BLOCK = 255 << 10  # the most of sshd; more in one request brings nothing
 _SAFE_BLOCK = 32 << 10  # what every server must take
 _ASSUMED_HANDLES = 100  # of servers that do not say: an old limit of OpenSSH's
-_LARGEST = 1 << 28  # bytes of a packet that no server sends
+_LARGEST = 16 << 20  # bytes of a packet that no server sends
 _WINDOW = 8 << 20  # bytes that may be on their way to us
 _PORTION = 64 << 10  # bytes that asyncssh takes apart at once: two of its packets
 _PATIENT = 10  # times longer is a request waited for that works the server's disk
@@ -49,7 +49,7 @@ class ServerLimits:
 @dataclass(slots=True)
 class _Request:
     waiter: asyncio.Future[Any]
-    opens: bool  # its answer is a handle, to be closed if nobody waits for it
+    expected: Kind
     patient: bool
 
 
@@ -63,12 +63,16 @@ class Session(asyncssh.SSHClientSession[bytes]):
     Args:
         timeout: in seconds without a byte from the server, after which the session is given up.
         ended: called once when the session ends, however it ends.
+        freed: called when a file that nobody waited for is closed.
     """
 
-    def __init__(self, timeout: float, ended: Callable[[Session], None]) -> None:
+    def __init__(
+        self, timeout: float, ended: Callable[[Session], None], freed: Callable[[], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._ended: Callable[[Session], None] | None = ended
+        self._freed = freed
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._number = 0
         self._requests: dict[int, _Request] = {}
@@ -93,9 +97,10 @@ class Session(asyncssh.SSHClientSession[bytes]):
         connection: asyncssh.SSHClientConnection,
         timeout: float,
         ended: Callable[[Session], None],
+        freed: Callable[[], None],
     ) -> Session:
         """Open a channel and agree with the server."""
-        session = cls(timeout, ended)
+        session = cls(timeout, ended, freed)
         channel, _ = await connection.create_session(
             lambda: session,
             subsystem="sftp", encoding=None, window=_WINDOW, request_pty=False,
@@ -105,6 +110,8 @@ class Session(asyncssh.SSHClientSession[bytes]):
         except BaseException:
             channel.abort()
             raise
+        if session.lost is not None:
+            raise ConnectionLost(str(session.lost))
         return session
 
     async def _begin(self) -> None:
@@ -112,7 +119,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
         self._await_answer()
         self.extensions = await self._hello
         if _LIMITS in self.extensions:
-            reply = await self._extended(b"limits@openssh.com")
+            reply = await self._extended(b"limits@openssh.com", to=Kind.EXTENDED_REPLY)
             _, read, written, handles = wire.numbers(reply, 4)
             self.limits = ServerLimits(
                 min(read or _SAFE_BLOCK, _BLOCK),
@@ -180,9 +187,12 @@ class Session(asyncssh.SSHClientSession[bytes]):
         self._patient -= request.patient
         waiter = request.waiter
         unwanted = waiter.done()
-        self.stray -= unwanted and request.opens
+        opens = request.expected is Kind.HANDLE
+        if unwanted and opens:
+            self.stray -= 1
+            self._loop.call_soon(self._freed)
         try:
-            result = wire.answer(data, begin, end)
+            result = wire.answer(data, begin, end, request.expected)
         except SFTPError as exc:
             if not unwanted:
                 waiter.set_exception(exc)
@@ -190,7 +200,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
             return
         if not unwanted:
             waiter.set_result(result)
-        elif request.opens and isinstance(result, bytes):
+        elif opens and isinstance(result, bytes):
             self.close(result)
 
     def eof_received(self) -> bool:
@@ -218,6 +228,8 @@ class Session(asyncssh.SSHClientSession[bytes]):
                 waiter.set_exception(ConnectionLost(str(exc) or type(exc).__name__))
                 waiter.exception()
         self._rest()
+        self._out.clear()
+        self._parts.clear()
         if self._channel is not None:
             self._channel.abort()
         ended, self._ended = self._ended, None
@@ -263,28 +275,32 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     # Requests.
 
-    def _register(self, *, opens: bool = False, patient: bool = False) -> int:
+    def _register(self, expected: Kind = Kind.STATUS, *, patient: bool = False) -> int:
         if self.lost is not None:
             raise ConnectionLost(str(self.lost))
+        if not self._requests:
+            self._heard = self._loop.time()  # it owed nothing until now
         number = self._number = (self._number + 1) & 0xFFFFFFFF
-        self._requests[number] = _Request(self._loop.create_future(), opens, patient)
+        self._requests[number] = _Request(self._loop.create_future(), expected, patient)
         self._patient += patient
         self._await_answer()
         return number
 
     def _ask(
-        self, kind: Kind, *fields: bytes, opens: bool = False, patient: bool = False
+        self, kind: Kind, *fields: bytes, to: Kind = Kind.STATUS, patient: bool = False
     ) -> asyncio.Future[Any]:
-        number = self._register(opens=opens, patient=patient)
+        number = self._register(to, patient=patient)
         self._write([wire.packet(kind, number, *fields)])
         return self._requests[number].waiter
 
-    def _extended(self, name: bytes, *fields: bytes, patient: bool = False) -> asyncio.Future[Any]:
-        return self._ask(Kind.EXTENDED, string(name), *fields, patient=patient)
+    def _extended(
+        self, name: bytes, *fields: bytes, to: Kind = Kind.STATUS, patient: bool = False
+    ) -> asyncio.Future[Any]:
+        return self._ask(Kind.EXTENDED, string(name), *fields, to=to, patient=patient)
 
     def open(self, path: bytes, how: Open, mode: int | None = None) -> asyncio.Future[bytes]:
         """Open a file; a handle that nobody waits for any more is closed."""
-        return self._ask(Kind.OPEN, string(path), u32(how), wire.new_mode(mode), opens=True)
+        return self._ask(Kind.OPEN, string(path), u32(how), wire.new_mode(mode), to=Kind.HANDLE)
 
     def close(self, handle: bytes) -> asyncio.Future[None]:
         """Close a file or directory; need not be awaited, but tells what the disk refused late."""
@@ -292,7 +308,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     def read(self, handle: bytes, offset: int, size: int) -> asyncio.Future[Buffer]:
         """Read up to `size` bytes; the end of the file is an `SFTPError`."""
-        return self._ask(Kind.READ, string(handle), u64(offset), u32(size))
+        return self._ask(Kind.READ, string(handle), u64(offset), u32(size), to=Kind.DATA)
 
     def write(self, handle: bytes, offset: int, buffers: Sequence[Buffer]) -> asyncio.Future[None]:
         """Write all of `buffers`, which are no longer needed once the loop has turned."""
@@ -302,11 +318,11 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     def lstat(self, path: bytes) -> asyncio.Future[Attrs]:
         """Tell of a file without following a symlink."""
-        return self._ask(Kind.LSTAT, string(path))
+        return self._ask(Kind.LSTAT, string(path), to=Kind.ATTRS)
 
     def fstat(self, handle: bytes) -> asyncio.Future[Attrs]:
         """Tell of an open file."""
-        return self._ask(Kind.FSTAT, string(handle))
+        return self._ask(Kind.FSTAT, string(handle), to=Kind.ATTRS)
 
     def chmod(self, handle: bytes, mode: int) -> asyncio.Future[None]:
         """Set the permissions of an open file."""
@@ -318,11 +334,11 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     def open_dir(self, path: bytes) -> asyncio.Future[bytes]:
         """Open a directory, as `open` does."""
-        return self._ask(Kind.OPENDIR, string(path), opens=True)
+        return self._ask(Kind.OPENDIR, string(path), to=Kind.HANDLE)
 
     def read_dir(self, handle: bytes) -> asyncio.Future[list[tuple[str, Attrs]]]:
         """Return some more names; the end is an `SFTPError`."""
-        return self._ask(Kind.READDIR, string(handle))
+        return self._ask(Kind.READDIR, string(handle), to=Kind.NAME)
 
     def remove(self, path: bytes) -> asyncio.Future[None]:
         """Remove a file."""
@@ -363,7 +379,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     async def free_space(self, path: bytes) -> int:
         """Return how many bytes are free to us where a path leads."""
-        reply = await self._extended(b"statvfs@openssh.com", string(path))
+        reply = await self._extended(b"statvfs@openssh.com", string(path), to=Kind.EXTENDED_REPLY)
         _, unit, _, _, available = wire.numbers(reply, 5)
         return unit * available
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from asyncssh import SFTPError
 
 from ..driver import Buffer
-from ..errors import ObjectChangedError
+from ..errors import ObjectChangedError, StorageIOError
 from ..models import ListEntry
 from ._sftp_pool import Lease
 from ._sftp_session import is_status
@@ -67,7 +67,9 @@ class SFTPSource:
             attrs, head = session.fstat(handle), session.read(handle, 0, size)
             self._attrs = await attrs
             self._attrs.check_file()
-            self._head = await _data(head)
+            if self._attrs.size is None:
+                raise StorageIOError("the server does not tell how large the file is")
+            self._head = await read_data(head, size)
             self.entry = self._attrs.entry(self._key)
             if if_match is not None and if_match != self.entry.etag:
                 raise ObjectChangedError(
@@ -77,19 +79,20 @@ class SFTPSource:
             lease.release()
             raise
         self.read_size = _RANGE * session.limits.read_size
-        self._settled = time.time() - (self._attrs.mtime or 0) >= _SETTLED
+        mtime = self._attrs.mtime
+        self._settled = mtime is not None and time.time() - mtime >= _SETTLED
         if len(self._head) >= self.entry.size:
             lease.release()
         else:
             self._lease, self._handle = lease, handle
 
-    async def stream(self, offset: int, length: int) -> _Chunks:
+    async def stream(self, offset: int, length: int) -> Blocks:
         end = min(offset + length, self.entry.size)
         if end <= len(self._head):
-            return _Chunks(self._head[offset:end], None, end, end, self._attrs)
+            return Blocks(self._head[offset:end], None, end, end, self._attrs)
         first = self._head[offset:]
         lease, handle = await self._open_handle()
-        return _Chunks(first, (lease, handle), offset + len(first), end, self._attrs)
+        return Blocks(first, (lease, handle), offset + len(first), end, self._attrs)
 
     async def _open_handle(self) -> tuple[Lease, bytes]:
         async with self._opening:  # of several ranges one opens the file again
@@ -128,7 +131,7 @@ class SFTPSource:
             self._lease.release()
 
 
-class _Chunks:
+class Blocks:
     """The bytes of one range: those at hand, then blocks that are asked for side by side."""
 
     def __init__(
@@ -168,7 +171,7 @@ class _Chunks:
         else:
             self._blocks.append(block)
 
-    def __aiter__(self) -> _Chunks:
+    def __aiter__(self) -> Blocks:
         return self
 
     async def __anext__(self) -> Buffer:
@@ -178,7 +181,7 @@ class _Chunks:
         if not self._blocks:
             raise StopAsyncIteration
         offset, size, block = self._blocks.popleft()
-        data = await _data(block)
+        data = await read_data(block, size)
         if not data:
             raise ObjectChangedError("the file was cut short while it was read")
         if len(data) < size:  # as a server may
@@ -196,11 +199,14 @@ class _Chunks:
         self._blocks.clear()
 
 
-async def _data(reading: asyncio.Future[Buffer]) -> Buffer:
-    """Return what a READ gives, which is nothing at the end of the file."""
+async def read_data(reading: asyncio.Future[Buffer], size: int) -> Buffer:
+    """Return what a READ of so many bytes gives, which is nothing at the end of the file."""
     try:
-        return await reading
+        data = await reading
     except SFTPError as exc:
         if is_status(exc, Status.EOF):
             return b""
         raise
+    if len(data) > size:
+        raise StorageIOError("the server sent more than was asked for")
+    return data

@@ -18,6 +18,7 @@ from ..errors import (
     FileExistsInStorageError,
     IntegrityError,
     InvalidKeyError,
+    PermissionDeniedError,
     StorageError,
     StorageFullError,
     StorageIOError,
@@ -81,6 +82,8 @@ class StagedFile:
         self._temp = path_bytes(posixpath.join(posixpath.dirname(path), self._name))
         self._handle = b""
         self._existing: Attrs | None = None  # what had the final name at the beginning
+        self._chmod: asyncio.Future[None] | None = None
+        self._size = 0
         self._left = False  # whether there may be something to remove
         self._lease: Lease | None = None
 
@@ -131,6 +134,9 @@ class StagedFile:
             refused = looking.exception()
             if refused is not None and is_status(refused, *NO_NAMES):
                 raise _no_name()
+        except ConnectionLost:
+            await self.discard()
+            raise
         except BaseException:
             self.discard_soon()
             raise
@@ -149,8 +155,7 @@ class StagedFile:
         if POSIX_RENAME not in session.extensions and not self._allow_non_atomic:
             raise _not_atomic()
         if existing.mode is not None:
-            # A server may forbid it; then the file has the mode of a new one.
-            session.chmod(self._handle, stat.S_IMODE(existing.mode))
+            self._chmod = session.chmod(self._handle, stat.S_IMODE(existing.mode))
 
     def send(self, offset: int, buffers: Sequence[Buffer]) -> list[asyncio.Future[None]]:
         """Begin to write at an offset, and return what `sent` is to wait for."""
@@ -159,6 +164,7 @@ class StagedFile:
         for block in blocks(buffers, session.limits.write_size):
             requests.append(session.write(self._handle, offset, block))
             offset += sum(map(len, block))
+        self._size = max(self._size, offset)
         return requests
 
     async def sent(self, requests: Sequence[asyncio.Future[Any]]) -> list[Any]:
@@ -175,6 +181,7 @@ class StagedFile:
             length = min(_COPIED, size - offset)
             copying = self.lease.session.copy_data(handle, offset, length, self._handle)
             await self.sent([copying])
+        self._size = size
 
     async def finish(self, requests: Sequence[asyncio.Future[None]] = ()) -> Attrs:
         """Make the bytes durable where the server can, close the file and tell of it.
@@ -189,7 +196,24 @@ class StagedFile:
         ending.append(self.lease.close(self._handle))
         answers = await self.sent([*requests, *ending])
         attrs: Attrs = answers[len(requests)]
+        if attrs.size is not None and attrs.size != self._size:
+            raise IntegrityError(f"the server has {attrs.size} bytes, where {self._size} were sent")
+        await self._check_mode(attrs)
         return attrs
+
+    async def _check_mode(self, attrs: Attrs) -> None:
+        """Refuse to replace a file by one that more people may use, where chmod is forbidden."""
+        if self._chmod is None:
+            return
+        try:
+            await self._chmod
+        except SFTPError as exc:
+            assert self._existing is not None
+            if stat.S_IMODE((attrs.mode or 0) & ~(self._existing.mode or 0)):
+                raise PermissionDeniedError(
+                    "the server does not let the new file have the permissions of the old one, "
+                    "which are stricter"
+                ) from exc
 
     async def publish(self, attrs: Attrs) -> None:
         """Give the finished file its name, in one step.
@@ -203,11 +227,12 @@ class StagedFile:
             ConnectionLost: nobody knows whether it has its name.
         """
         session = self.lease.session
+        both = False  # whether it has its temporary name still
         try:
             if self._existing is not None and self._existing.is_dir:
                 await remove_empty(self.lease, self._final)
             if self._if_absent:
-                await create_only(session, self._temp, self._final)
+                both = await create_only(session, self._temp, self._final)
             elif POSIX_RENAME in session.extensions:
                 await self._replace(attrs)
             else:
@@ -216,8 +241,8 @@ class StagedFile:
                 )
         except SFTPError as exc:
             raise await unreplaced(self.lease.session, self._final, exc) from exc
-        self._left = False
-        self._release()
+        self._left = both
+        await self.discard()
 
     async def _replace(self, attrs: Attrs) -> None:
         """Rename; when the answer is lost, look whether it was done, and else do it."""
@@ -258,18 +283,25 @@ class StagedFile:
         self._release()  # closes it first
         if self._left and self.lease.session.lost is None:
             self.lease.session.remove(self._temp)
-        self._left = False
+            self._left = False
 
     async def discard(self) -> None:
         """Remove the file; what cannot be removed is left to a sweep. Idempotent."""
-        if self._left:
-            self._left = False
-            with contextlib.suppress(SFTPError, ConnectionLost, Refused):
-                if self.lease.session.lost is not None:
-                    await self._renew()
-                self.lease.release()  # closes it first
-                await self.lease.session.remove(self._temp)
-        self._release()
+        try:
+            for _ in range(_TRIES if self._left else 0):
+                try:
+                    if self.lease.session.lost is not None:
+                        await self._renew()
+                    self.lease.release()  # closes it first
+                    await self.lease.session.remove(self._temp)
+                except ConnectionLost:
+                    continue  # which a connection may show only now
+                except (SFTPError, Refused):
+                    pass
+                self._left = False
+                return
+        finally:
+            self._release()
 
 
 class SFTPUpload:
@@ -285,12 +317,10 @@ class SFTPUpload:
     def __init__(self, file: StagedFile, key: str) -> None:
         self._file = file
         self._key = key
-        self._size = 0
 
     async def stage(self, index: int, offset: int, buffers: Sequence[Buffer]) -> None:
         """Write a piece where it belongs."""
         await self._file.sent(self._file.send(offset, buffers))
-        self._size = max(self._size, offset + sum(map(len, buffers)))
 
     async def commit(self) -> ListEntry:
         """Give the file its name."""
@@ -298,8 +328,6 @@ class SFTPUpload:
             attrs = await self._file.finish()
         except ConnectionLost as exc:
             raise nothing_written() from exc
-        if attrs.size is not None and attrs.size != self._size:
-            raise IntegrityError(f"the server has {attrs.size} bytes, where {self._size} were sent")
         await self._file.publish(attrs)
         return attrs.entry(self._key)
 
@@ -321,8 +349,11 @@ async def refuse_full(session: Session, path: str, exc: SFTPError) -> None:
                 raise StorageFullError("no space is left on the server") from exc
 
 
-async def create_only(session: Session, path: bytes, new_path: bytes) -> None:
+async def create_only(session: Session, path: bytes, new_path: bytes) -> bool:
     """Give a file a new name, unless that name exists; of several who do, one succeeds.
+
+    Returns:
+        whether it still has its old name too.
 
     Raises:
         FileExistsInStorageError: it exists.
@@ -341,13 +372,13 @@ async def create_only(session: Session, path: bytes, new_path: bytes) -> None:
             if not is_status(exc, Status.OP_UNSUPPORTED, Status.PERMISSION_DENIED):
                 raise
         else:
-            session.remove(path)  # it has its new name, whatever comes of the old one
-            return
+            return True
     try:
         await session.rename(path, new_path)  # which refuses a name that exists
     except SFTPError:
         await _refuse_taken(session, new_path)
         raise
+    return False
 
 
 async def _refuse_taken(session: Session, path: bytes) -> None:

@@ -32,13 +32,16 @@ class _Shim(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are of no class of asyncio's.
-        self.inner.connection_made(_Gathering(cast(asyncio.Transport, transport)))
+        self._transport = cast(asyncio.Transport, transport)
+        self.inner.connection_made(_Gathering(self._transport))
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= _FED:
             self.inner.data_received(data)
             return
         for begin in range(0, len(data), _FED):
+            if self._transport.is_closing():
+                return  # it was given up, with what is left
             self.inner.data_received(data[begin : begin + _FED])
 
     def eof_received(self) -> bool | None:

@@ -7,7 +7,7 @@ from collections import deque
 
 from asyncssh import SFTPError
 
-from ..errors import KeyConflictError, StorageError
+from ..errors import KeyConflictError, StorageError, StorageIOError
 from ._sftp_pool import Lease
 from ._sftp_session import Session, is_status
 from ._sftp_wire import Attrs, Status, path_bytes
@@ -53,9 +53,9 @@ async def make_parents(session: Session, path: str) -> None:
             await made
         except SFTPError as exc:
             found = await find(session, each)
-            if found is None:
+            if found is None and each == parents[-1]:
                 raise
-            if found.is_file and not found.is_dir and found.mode is not None:
+            if found is not None and found.is_file and not found.is_dir and found.mode is not None:
                 raise KeyConflictError(
                     "on a disk a segment of this key is a file: 'a' and 'a/b' cannot both be files"
                 ) from exc
@@ -80,16 +80,25 @@ async def _list(lease: Lease, path: bytes) -> Names:
     names: Names = []
     asked = deque([lease.session.read_dir(handle)])
     count = 2  # a small directory is told in one answer, and its end in another
+    ended = False
     try:
-        while True:
-            while len(asked) < count:
+        while asked:
+            while len(asked) < count and not ended:
                 asked.append(lease.session.read_dir(handle))
-            names += await asked.popleft()
+            try:
+                some = await asked.popleft()
+            except SFTPError as exc:
+                if not is_status(exc, Status.EOF):
+                    raise
+                ended = True  # those under way may still bring some, where answers overtake
+                continue
+            if not some:
+                raise StorageIOError("the server lists nothing, and does not say that it ends")
+            names += some
             count = min(2 * count, _ANSWERS)
-    except SFTPError as exc:
-        if not is_status(exc, Status.EOF):
-            raise
-    lease.close(handle)
+    finally:
+        if lease.session.lost is None:
+            lease.close(handle)
     return [each for each in names if each[0] not in (".", "..")]
 
 

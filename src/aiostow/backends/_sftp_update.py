@@ -6,9 +6,10 @@ from asyncssh import SFTPError
 
 from ..driver import Buffer
 from ._sftp_pool import Lease
-from ._sftp_session import FSYNC, is_status, together
+from ._sftp_session import FSYNC, together
+from ._sftp_source import read_data
 from ._sftp_staged import refuse_full
-from ._sftp_wire import Status, blocks
+from ._sftp_wire import blocks
 
 
 class SFTPRandomAccess:
@@ -34,12 +35,9 @@ class SFTPRandomAccess:
         parts: list[Buffer] = []
         while length > 0:
             size = min(length, self._session.limits.read_size)
-            try:
-                data = await self._session.read(self._handle, offset, size)
-            except SFTPError as exc:
-                if is_status(exc, Status.EOF):
-                    break
-                raise
+            data = await read_data(self._session.read(self._handle, offset, size), size)
+            if not data:
+                break
             parts.append(data)
             offset += len(data)
             length -= len(data)

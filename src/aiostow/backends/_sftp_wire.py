@@ -218,14 +218,23 @@ def answer_number(data: Buffer, begin: int) -> int:
     return int(_u32.unpack_from(data, begin + HEAD + 1)[0])
 
 
-def answer(data: bytes, begin: int, end: int) -> Answer:
+def answer(data: bytes, begin: int, end: int, expected: Kind) -> Answer:
     """Return what a packet says.
+
+    Args:
+        data: holds the packet.
+        begin: where it begins, with its length.
+        end: where it ends.
+        expected: the kind of the answer if the request succeeded.
 
     Raises:
         SFTPError: it says that the request failed.
-        ValueError, struct.error, IndexError: it is no packet of this protocol.
+        ValueError, struct.error, IndexError: it is no packet of this protocol, or no answer to
+            what was asked.
     """
     kind = data[begin + HEAD]
+    if kind not in (Kind.STATUS, expected):
+        raise ValueError(f"an answer of the kind {kind}, where {expected.name} was asked for")
     at = begin + HEAD + 5
     if kind == Kind.DATA:
         size = _u32.unpack_from(data, at)[0]
@@ -235,6 +244,8 @@ def answer(data: bytes, begin: int, end: int) -> Answer:
         return data[at : at + size] if size < _VIEWED else memoryview(data)[at : at + size]
     if kind == Kind.STATUS:
         _check_status(data, at, end)
+        if expected is not Kind.STATUS:
+            raise ValueError(f"a success without the {expected.name} that was asked for")
         return None
     if kind == Kind.ATTRS:
         return _attrs(data, at)[0]
@@ -242,9 +253,7 @@ def answer(data: bytes, begin: int, end: int) -> Answer:
         return _string(data, at, end)[0]
     if kind == Kind.NAME:
         return _names(data, at, end)
-    if kind == Kind.EXTENDED_REPLY:
-        return data[at:end]
-    raise ValueError(f"a packet of the unknown kind {kind}")
+    return data[at:end]
 
 
 def version(data: bytes, end: int) -> frozenset[bytes]:
@@ -262,6 +271,8 @@ def version(data: bytes, end: int) -> frozenset[bytes]:
 
 def numbers(reply: bytes, count: int) -> tuple[int, ...]:
     """Return the 64-bit numbers of an extended reply."""
+    if len(reply) < 8 * count:
+        raise SFTPError(Status.BAD_MESSAGE, "the answer is too short")
     return struct.unpack_from(f">{count}Q", reply)
 
 
