@@ -80,8 +80,9 @@ async def served(
     logins: type[asyncssh.SSHServer], *host_keys: Any, **options: Any
 ) -> AsyncIterator[int]:
     """Run a server with logins and host keys of the test's own on this loop, and give its port."""
+    options = {"sftp_factory": True, **options}
     server = await asyncssh.create_server(
-        logins, "127.0.0.1", 0, server_host_keys=list(host_keys), sftp_factory=True, **options
+        logins, "127.0.0.1", 0, server_host_keys=list(host_keys), **options
     )
     async with server:
         yield server.get_port()

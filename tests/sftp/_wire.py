@@ -24,6 +24,7 @@ class Wire:
         up, down: how many bytes more are passed on, to the server and from it, before everything
             that is connected is reset; None for any.
         silent: nothing of the server's is passed on.
+        late: seconds by which what is the server's is passed on late.
         closed: whoever connects is reset.
     """
 
@@ -36,6 +37,7 @@ class Wire:
         self.up: int | None = None
         self.down: int | None = None
         self.silent = False
+        self.late = 0.0
         self.closed = False
 
     async def __aenter__(self) -> Self:
@@ -73,7 +75,7 @@ class Wire:
         self.connections += 1
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._writers.add(inner_writer)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):  # as when the test ends
             await asyncio.gather(
                 self._pass(reader, inner_writer, "up"), self._pass(inner_reader, writer, "down")
             )
@@ -85,8 +87,10 @@ class Wire:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str
     ) -> None:
         while data := await reader.read(16 << 10):
-            if way == "down" and self.silent:
-                continue
+            if way == "down":
+                await asyncio.sleep(self.late)
+                if self.silent:
+                    continue
             left: int | None = getattr(self, way)
             if left is not None and len(data) >= left:
                 writer.write(data[:left])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +14,7 @@ from tests.servers import SFTPServer, asyncssh_server, sshd
 from tests.servers.running import Start, running
 
 from ._suite import MakeStorage, StartServer, storage_on
+from ._wire import Wire
 
 _BAD = ("no-posix-rename", "small-limits", "short-reads", "full", "quota")
 _BARE = ("no-hardlink", "no-fsync", "no-limits", "no-copy-data", "no-statvfs")
@@ -67,3 +68,19 @@ def folder(server: SFTPServer) -> Path:
 def make_storage(server: SFTPServer, folder: Path) -> MakeStorage:
     """Return a storage on sshd, with arguments of the test's own."""
     return functools.partial(storage_on, server, folder.name)
+
+
+@pytest.fixture
+async def wire(server: SFTPServer) -> AsyncIterator[Wire]:
+    """A way to sshd that knows no requests, for nobody can see them."""
+    async with Wire(server.port) as wire:
+        yield wire
+
+
+@pytest.fixture
+def through(make_storage: MakeStorage, server: SFTPServer, wire: Wire) -> MakeStorage:
+    """Return a storage on sshd that goes this way."""
+    known = server.known_hosts.read_text().replace(f":{server.port}", f":{wire.port}")
+    hosts = server.known_hosts.with_name(f"known_hosts_{wire.port}")
+    hosts.write_text(known)
+    return functools.partial(make_storage, port=wire.port, known_hosts_fpath=hosts)

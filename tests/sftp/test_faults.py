@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
@@ -15,8 +16,10 @@ import pytest
 
 from aiostow import (
     AmbiguousWriteError,
+    ClosedError,
     ConnectionLostError,
     FileExistsInStorageError,
+    ListEntry,
     ObjectChangedError,
     SFTPStorage,
     StorageError,
@@ -26,7 +29,6 @@ from aiostow import (
 from aiostow.backends._sftp_session import Session
 from aiostow.keys import TEMP_PREFIX
 from aiostow.testing.conformance._base import pattern
-from tests.servers import SFTPServer
 
 from ._suite import MakeStorage, StartServer, storage_on, temporary
 from ._wire import Wire
@@ -39,17 +41,8 @@ POINTS = 100
 
 
 @pytest.fixture
-async def wire(server: SFTPServer) -> AsyncIterator[Wire]:
-    async with Wire(server.port) as wire:
-        yield wire
-
-
-@pytest.fixture
-async def storage(make_storage: MakeStorage, server: SFTPServer, wire: Wire) -> Any:
-    known = server.known_hosts.read_text().replace(f":{server.port}", f":{wire.port}")
-    hosts = server.known_hosts.with_name(f"known_hosts_{wire.port}")
-    hosts.write_text(known)
-    async with make_storage(port=wire.port, known_hosts_fpath=hosts, timeout=5) as storage:
+async def storage(through: MakeStorage) -> AsyncIterator[SFTPStorage]:
+    async with through(timeout=5) as storage:
         yield storage
 
 
@@ -151,6 +144,21 @@ class TestReading:
             with pytest.raises(ObjectChangedError):
                 await file.read()
 
+    async def test_a_page_that_was_given_up_is_asked_for_again(
+        self, storage: SFTPStorage, folder: Path, wire: Wire
+    ) -> None:
+        for name in ("a", "b", "c"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "1").touch()
+        await storage.exists("a")
+        listing = aiter(storage.list())
+        wire.late = 0.1
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(listing), 0.05)
+        wire.late = 0
+        assert [entry.name async for entry in listing] == ["a/1", "b/1", "c/1"]
+
     async def test_a_listing_goes_on(self, storage: SFTPStorage, folder: Path, wire: Wire) -> None:
         for directory in range(30):
             (folder / f"d{directory}").mkdir(parents=True)
@@ -180,19 +188,36 @@ class TestReading:
 
 
 class TestSilence:
-    async def test_a_silent_server_is_given_up(
-        self, make_storage: MakeStorage, storage: SFTPStorage, wire: Wire
-    ) -> None:
-        patient = storage.driver.config
-        hasty = make_storage(
-            port=wire.port, known_hosts_fpath=patient.known_hosts, timeout=0.3, connect_timeout=1
-        )
-        async with hasty:
-            await hasty.write_bytes("k", b"data")
+    async def test_a_silent_server_is_given_up(self, through: MakeStorage, wire: Wire) -> None:
+        async with through(timeout=0.3, connect_timeout=1) as storage:
+            await storage.write_bytes("k", b"data")
             wire.silent = True
             with pytest.raises(ConnectionLostError):
                 async with asyncio.timeout(20):
-                    await hasty.stat("k")
+                    await storage.stat("k")
+
+    async def test_a_late_answer_is_waited_for_also_after_an_idle_time(
+        self, through: MakeStorage, wire: Wire
+    ) -> None:
+        async with through(timeout=1) as storage:
+            await storage.exists("k")
+            await asyncio.sleep(0.8)
+            wire.late = 0.6
+            await storage.exists("k")
+        assert wire.connections == 1
+
+    async def test_a_storage_that_is_closed_says_so_to_whoever_waits(
+        self, through: MakeStorage, wire: Wire
+    ) -> None:
+        storage = through()
+        await storage.write_bytes("k", bytes(300_000))
+        wire.late = 0.2
+        calls: list[Any] = [storage.stat("k"), storage.read_bytes("k"), storage.list()]
+        waiting = [asyncio.ensure_future(call) for call in calls]
+        await asyncio.sleep(0.1)
+        await storage.aclose()
+        for each in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(each, ClosedError | ListEntry | bytes | list), each
 
     async def test_a_server_that_went_away_while_nothing_was_asked_is_connected_anew(
         self, storage: SFTPStorage, wire: Wire
@@ -238,6 +263,18 @@ class TestWriting:
             assert [entry.name for entry in await storage.list()] == ["k"]
         assert lost > POINTS / 2 or size < MIB
         assert await swept(storage, folder) == []
+
+    @pytest.mark.parametrize("size", [1000, LARGE])
+    async def test_nothing_is_left_where_answers_to_its_beginning_are_lost(
+        self, storage: SFTPStorage, folder: Path, wire: Wire, size: int
+    ) -> None:
+        await storage.write_bytes("k", b"old")
+        for down in range(1, 140, 13):
+            wire.down = down
+            with contextlib.suppress(ConnectionLostError):  # of a large one, that has begun
+                async with storage.open("k", "w") as file:
+                    await file.write(pattern(size))
+            assert temporary(folder) == []
 
     async def test_a_new_name_has_the_whole_file_or_none(
         self, storage: SFTPStorage, folder: Path, wire: Wire

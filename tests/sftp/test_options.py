@@ -341,6 +341,33 @@ class TestJumpHosts:
             await until(functools.partial(all_closed, ways))
         assert jump.log.read_text().count("Accepted publickey") == 3
 
+    async def test_of_a_configuration_are_asked_with_our_keys_and_no_others(
+        self, jump: SFTPServer, server: SFTPServer, hosts: Path, tmp_path: Path,
+        make_storage: MakeStorage, monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        # A key of the home that the jump host would take, and that nobody named.
+        home = tmp_path / "home"
+        (home / ".ssh").mkdir(parents=True)
+        stranger = asyncssh.generate_private_key("ssh-ed25519")
+        stranger.write_private_key(home / ".ssh" / "id_ed25519")
+        monkeypatch.setenv("HOME", str(home))
+        config = tmp_path / "config"
+        config.write_text(
+            f"Host behind\n HostName 127.0.0.1\n Port {server.port}\n"
+            f" ProxyJump {jump.username}@127.0.0.1:{jump.port}\n"
+        )
+        way: dict[str, Any] = {"host": "behind", "port": None, "ssh_config": config}
+        async with make_storage(known_hosts_fpath=hosts, **way) as storage:
+            await storage.write_bytes("k", b"data")
+        assert jump.log.read_text().count("Accepted publickey") == 1
+
+        jump.authorized_keys.write_bytes(stranger.export_public_key())
+        told = await refusal(make_storage(known_hosts_fpath=hosts, **way), CredentialsError)
+        assert f"127.0.0.1:{jump.port}" in told
+        nothing = make_storage(known_hosts_fpath=hosts, key_filename=None, **way)
+        await refusal(nothing, CredentialsError)
+        assert jump.log.read_text().count("Accepted publickey") == 1
+
     async def test_are_checked_like_the_server_behind(
         self, server: SFTPServer, jump: SFTPServer, make_storage: MakeStorage
     ) -> None:
