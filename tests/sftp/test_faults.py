@@ -77,7 +77,7 @@ class TestReading:
     async def test_a_read_by_small_steps_goes_on(
         self, storage: SFTPStorage, folder: Path, wire: Wire
     ) -> None:
-        data = pattern(LARGE)
+        data = pattern(12 * MIB)  # more than is read ahead
         old(folder, "k", data)
         dice = random.Random(7)
         async with storage.open("k") as file:
@@ -87,7 +87,7 @@ class TestReading:
                 if dice.random() < 0.6:
                     wire.reset()
         assert found == data
-        assert wire.connections > 3
+        assert wire.connections >= 3
 
     async def test_a_file_that_was_replaced_meanwhile_is_told(
         self, storage: SFTPStorage, folder: Path, wire: Wire
