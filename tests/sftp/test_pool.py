@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,12 +85,13 @@ async def test_cancelled_opens_leave_no_file_open(
 ) -> None:
     monkeypatch.setattr(_sftp_pool, "_CROWDED", 1000)  # only room counts here
     for moment in range(80):  # which reaches from before the first answer to the last
-        task = asyncio.ensure_future(_opened(few))
-        await asyncio.sleep(moment * 1e-4)
-        task.cancel()
-        done = (await asyncio.gather(task, return_exceptions=True))[0]
-        if not isinstance(done, BaseException):
-            await done.close()
+        for opening in (_opened(few), few.driver.write("w", [b"data"], WriteOptions())):
+            task: asyncio.Task[Any] = asyncio.ensure_future(opening)
+            await asyncio.sleep(moment * 1e-4)
+            task.cancel()
+            done = (await asyncio.gather(task, return_exceptions=True))[0]
+            if isinstance(done, Reader):
+                await done.close()
     # Were one left, these would not fit into the sessions.
     before = few.driver.pool.size
     async with AsyncExitStack() as stack:
