@@ -136,7 +136,7 @@ async def test_copies_through_this_process_give_everything_back(
     (tmp_path / "k").write_bytes(pattern(LARGE))
     async with serve() as storage:
         await storage.exists("k")
-        (member,) = storage.driver.pool._members()
+        (member,) = storage.driver._pool._members()
         for extensions in (frozenset[bytes](), member.session.extensions):
             member.session.extensions = extensions
             for number in range(5):

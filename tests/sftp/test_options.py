@@ -58,7 +58,7 @@ def all_closed(connections: list[asyncssh.SSHClientConnection]) -> bool:
 
 
 def connections(storage: SFTPStorage) -> list[asyncssh.SSHClientConnection]:
-    return [link.connection for link in storage.driver.pool._links]
+    return [link.connection for link in storage.driver._pool._links]
 
 
 class TestArguments:
@@ -431,7 +431,7 @@ class TestConnections:
         async with make_storage(idle_timeout=0.2) as storage:
             await storage.write_bytes("k", b"data")
             (first,) = connections(storage)
-            await until(lambda: storage.driver.pool.size == (0, 0))
+            await until(lambda: storage.driver._pool.size == (0, 0))
             assert await storage.read_bytes("k") == b"data"
             assert connections(storage) != [first]
             # What somebody uses is not idle.
@@ -450,7 +450,7 @@ class TestConnections:
         async with make_storage(**told, keepalive_interval=0.1) as storage:
             await storage.write_bytes("k", b"data")
             proxy.add(WireFault(black_hole=True))  # the next thing that is asked
-            await until(lambda: storage.driver.pool.size == (0, 0))
+            await until(lambda: storage.driver._pool.size == (0, 0))
             assert await storage.read_bytes("k") == b"data"
         async with make_storage(**told, timeout=0.3, keepalive_interval=0) as storage:
             assert await storage.read_bytes("k") == b"data"

@@ -41,7 +41,7 @@ async def test_200_opens_at_once_are_all_served(make_storage: MakeStorage) -> No
 
         found = await asyncio.gather(*(read(number) for number in range(OPENS)))
         assert found == [pattern(LARGE)[n : n + 1000] for n in range(OPENS)]
-        connections, sessions = storage.driver.pool.size
+        connections, sessions = storage.driver._pool.size
         assert connections <= 4
         assert sessions > 1
 
@@ -52,7 +52,7 @@ async def test_200_files_stay_open_at_once_over_more_sessions_than_one_connectio
     async with AsyncExitStack() as stack:
         opening = [few.open("k") for _ in range(OPENS)]
         files = await asyncio.gather(*(stack.enter_async_context(each) for each in opening))
-        connections, sessions = few.driver.pool.size
+        connections, sessions = few.driver._pool.size
         assert 2 <= connections <= 4
         assert sessions == 11
         for file in files:
@@ -68,7 +68,7 @@ async def test_who_finds_no_room_waits_for_it_and_is_told_in_the_end(
         with pytest.raises(ResourceLimitError, match="max_connections"):
             while len(files) < 200:
                 files.append(await stack.enter_async_context(storage.open("k")))
-        connections, sessions = storage.driver.pool.size
+        connections, sessions = storage.driver._pool.size
         assert connections == 1
         assert len(files) == 19 * sessions
         assert (await storage.stat("k")).size == LARGE  # which opens nothing
@@ -93,11 +93,11 @@ async def test_cancelled_opens_leave_no_file_open(
             if isinstance(done, Reader):
                 await done.close()
     # Were one left, these would not fit into the sessions.
-    before = few.driver.pool.size
+    before = few.driver._pool.size
     async with AsyncExitStack() as stack:
         for _ in range(19 * before[1]):
             await stack.enter_async_context(few.open("k"))
-        assert few.driver.pool.size == before
+        assert few.driver._pool.size == before
 
 
 async def _opened(storage: SFTPStorage) -> Reader:
@@ -131,4 +131,4 @@ async def test_a_server_that_allows_one_session_serves_all(
         await storage.write_bytes("k", pattern(LARGE))
         found = await asyncio.gather(*(storage.read_bytes("k") for _ in range(60)))
         assert found == [pattern(LARGE)] * 60
-        await until(lambda: storage.driver.pool.size == (2, 2))
+        await until(lambda: storage.driver._pool.size == (2, 2))

@@ -63,7 +63,7 @@ class SFTPDriver:
         config: where it is and who asks.
     """
 
-    capabilities = Capabilities(create_only=Support.native, nested_keys=False)
+    capabilities: Capabilities = Capabilities(create_only=Support.native, nested_keys=False)
     write_limits = LIMITS
 
     def __init__(self, config: SFTPConfig) -> None:
@@ -112,28 +112,28 @@ class SFTPDriver:
         return await connect(self.config, self._credentials)
 
     @property
-    def pool(self) -> Pool:
+    def _pool(self) -> Pool:
         """The connections of the running loop, which `connect` has made ready."""
         try:
             return self._pools.current()
         except KeyError:
             raise ClosedError("the storage was closed") from None
 
-    async def lease(self, files: int = 0) -> Lease:
+    async def _lease(self, files: int = 0) -> Lease:
         """Return the use of a session, and of so many files on it."""
-        return await self.pool.lease(files)
+        return await self._pool.lease(files)
 
     async def _repeat(self, attempt: Callable[[Lease], Awaitable[T]], files: int = 0) -> T:
         """Do what may be done twice, again when the connection was lost."""
         return await self._again(lambda: self._leased(attempt, files))
 
     async def _leased(self, attempt: Callable[[Lease], Awaitable[T]], files: int = 0) -> T:
-        lease = await self.lease(files)
+        lease = await self._lease(files)
         with lease:
             return await attempt(lease)
 
     async def _again(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        known = self.pool.connected  # a server that never answered is not asked again
+        known = self._pool.connected  # a server that never answered is not asked again
         for pause in (_FIRST_PAUSE * 2**turn for turn in range(_TRIES - 1)):
             try:
                 return await attempt()
@@ -164,7 +164,7 @@ class SFTPDriver:
 
     async def open_read(self, key: str, *, if_match: str | None) -> SFTPSource:
         async def attempt() -> SFTPSource:
-            source = SFTPSource(self.lease, key, self._bytes(key))
+            source = SFTPSource(self._lease, key, self._bytes(key))
             await _found(source.open(if_match))
             return source
 
@@ -174,7 +174,7 @@ class SFTPDriver:
         return await self._again(lambda: self._open_update(key))
 
     async def _open_update(self, key: str) -> SFTPRandomAccess:
-        lease = await self.lease(1)
+        lease = await self._lease(1)
         try:
             await self._look(lease, key)
             handle = await lease.open(self._bytes(key), Open.READ | Open.WRITE)
@@ -195,7 +195,7 @@ class SFTPDriver:
 
     def _staged(self, key: str, options: WriteOptions) -> StagedFile:
         return StagedFile(
-            self.lease,
+            self._lease,
             self.path(key),
             options,
             allow_non_atomic=self.config.allow_non_atomic,
@@ -275,7 +275,7 @@ class SFTPDriver:
         return await self._publish(*made, dst)
 
     async def _copy(self, src: str, dst: str, options: WriteOptions) -> tuple[StagedFile, Attrs]:
-        lease = await self.lease(2)
+        lease = await self._lease(2)
         file = self._staged(dst, options)
         try:
             before = await self._look(lease, src)

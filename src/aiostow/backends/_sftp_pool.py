@@ -143,7 +143,7 @@ class Pool:
         self._room: asyncio.Event = asyncio.Event()  # set and renewed when there may be room
         self._reaper: asyncio.TimerHandle | None = None
         self._closed = False
-        self.connected = False  # whether there ever was a session
+        self.connected: bool = False  # whether there ever was a session
 
     @property
     def size(self) -> tuple[int, int]:

@@ -87,7 +87,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
         self._hello: asyncio.Future[frozenset[bytes]] = self._loop.create_future()
         self._quiet: asyncio.Future[None] | None = None  # done when nothing is under way
         self.lost: Exception | None = None
-        self.stray = 0  # files that will be opened though nobody waits for them any more
+        self.stray: int = 0  # files that will be opened though nobody waits for them any more
         self.extensions: frozenset[bytes] = frozenset()
         self.limits: ServerLimits = ServerLimits()
 
