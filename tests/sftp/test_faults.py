@@ -329,6 +329,20 @@ class TestWriting:
         assert (folder / "k").read_bytes() == pattern(size)
         assert temporary(folder) == []
 
+    async def test_what_is_lost_before_the_rename_is_surely_not_written(
+        self, storage: SFTPStorage, folder: Path, losing: Callable[..., None]
+    ) -> None:
+        await storage.write_bytes("k", b"old")
+        losing("sync", "answer")
+        with pytest.raises(ConnectionLostError, match="nothing is written"):
+            async with storage.open("k", "w") as file:
+                await file.write(pattern(LARGE))
+        assert (folder / "k").read_bytes() == b"old"
+        losing("sync", "answer")
+        await storage.write_bytes("k", b"new")  # a small one is done again
+        assert (folder / "k").read_bytes() == b"new"
+        assert temporary(folder) == []
+
     async def test_a_lost_rename_that_nobody_can_judge_is_ambiguous(
         self,
         storage: SFTPStorage,
