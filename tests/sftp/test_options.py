@@ -200,10 +200,15 @@ class TestLogins:
             yield
 
     async def test_by_an_agent_that_was_asked_for(
-        self, agent: None, make_storage: MakeStorage
+        self, agent: None, make_storage: MakeStorage, tmp_path: Path
     ) -> None:
         assert await works(make_storage(key_filename=None, allow_agent=True))
         await refusal(make_storage(key_filename=None), CredentialsError)
+        # Nor beside a key that the server does not know.
+        stranger = tmp_path / "stranger"
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(stranger)
+        await refusal(make_storage(key_filename=stranger), CredentialsError)
+        assert await works(make_storage(key_filename=stranger, allow_agent=True))
 
     async def test_an_agent_that_is_not_there(
         self, make_storage: MakeStorage, monkeypatch: pytest.MonkeyPatch
