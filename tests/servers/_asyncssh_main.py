@@ -49,7 +49,7 @@ class Handler(asyncssh.sftp.SFTPServerHandler):
     Reads are shortened here and not in `Server`, where they would shorten copies in the server.
     """
 
-    _extensions = [  # noqa: RUF012
+    _extensions = [  # noqa: RUF012  # as asyncssh declares it
         each for each in asyncssh.sftp.SFTPServerHandler._extensions if each[0] not in ABSENT
     ]
 
@@ -79,7 +79,7 @@ class Handler(asyncssh.sftp.SFTPServerHandler):
         shorter = String(handle) + UInt64(offset) + UInt32(min(asked, length))
         return await super()._process_read(SSHPacket(shorter))
 
-    _packet_handlers: dict[Any, Any] = {  # noqa: RUF012
+    _packet_handlers: dict[Any, Any] = {  # noqa: RUF012  # likewise
         name: handler
         for name, handler in asyncssh.sftp.SFTPServerHandler._packet_handlers.items()
         if name not in ABSENT
@@ -127,7 +127,7 @@ class Logins(asyncssh.SSHServer):
 
 async def main() -> None:
     """Serve until ended."""
-    asyncssh.sftp.SFTPServerHandler = Handler  # type: ignore[misc]
+    asyncssh.sftp.SFTPServerHandler = Handler  # type: ignore[misc]  # no other way in
     server = await asyncssh.create_server(
         Logins, "127.0.0.1", int(PORT), server_host_keys=[HOST_KEY], sftp_factory=Server
     )

@@ -388,6 +388,20 @@ class TestWriting:
         assert not (folder / "m").exists()
         assert (folder / "n").read_bytes() == b"data"
 
+    async def test_a_create_only_move_that_is_lost_between_its_steps_is_ambiguous(
+        self, storage: SFTPStorage, folder: Path, wire: Wire, losing: Callable[..., None]
+    ) -> None:
+        await storage.write_bytes("k", b"data")
+        losing("remove", "request")
+        await storage.move("k", "m", overwrite=False)  # the second step is done again
+        assert os.listdir(folder) == ["m"]
+        losing("remove", "request")
+        wire.closed = True  # to whoever connects
+        with pytest.raises(AmbiguousWriteError):
+            await storage.move("m", "n", overwrite=False)
+        wire.closed = False
+        assert (folder / "n").read_bytes() == b"data"
+
     async def test_a_lost_copy_is_made_again(
         self, storage: SFTPStorage, folder: Path, losing: Callable[..., None]
     ) -> None:

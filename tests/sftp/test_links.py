@@ -47,7 +47,9 @@ def test_a_token_says_what_it_allows() -> None:
 
 
 async def test_links_lead_to_an_endpoint(make_storage: MakeStorage) -> None:
-    by_function: Any = lambda token, name: f"https://x.example/{name}#{token}"  # noqa: E731
+    def by_function(token: str, name: str | None) -> str:
+        return f"https://x.example/{name}#{token}"
+
     for endpoint, begin in ((URL, f"{URL}?token="), (by_function, "https://x.example/n.csv#")):
         async with make_storage(linked_endpoint=endpoint, secret_key=SECRET) as storage:
             assert storage.capabilities.links is Support.emulated

@@ -337,7 +337,11 @@ class SFTPDriver:
 
     async def _forget_name(self, src: str, dst: str) -> None:
         """Remove the old one of two names of a file, or the new one if that is refused."""
-        failed = (await self.delete([src])).get(src)
+        try:
+            failed = (await self.delete([src])).get(src)
+        except Refused as exc:
+            # It is not as if nothing had been done: it has its new name already.
+            raise ConnectionLost(exc.message) from exc
         if failed is not None:
             await self.delete([dst])
             raise failed

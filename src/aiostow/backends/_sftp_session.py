@@ -18,6 +18,7 @@ from ._sftp_wire import Attrs, Kind, Open, Status, string, u32, u64
 _BLOCK = 255 << 10  # the most of sshd; more in one request brings nothing
 _SAFE_BLOCK = 32 << 10  # what every server must take
 _ASSUMED_HANDLES = 100  # of servers that do not say: an old limit of OpenSSH's
+_MANY_HANDLES = 1000  # of servers that say they have no limit
 _LARGEST = 16 << 20  # bytes of a packet that no server sends
 _WINDOW = 8 << 20  # bytes that may be on their way to us
 _PORTION = 64 << 10  # bytes that asyncssh takes apart at once: two of its packets
@@ -124,7 +125,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
             self.limits = ServerLimits(
                 min(read or _SAFE_BLOCK, _BLOCK),
                 min(written or _SAFE_BLOCK, _BLOCK),
-                handles or _ASSUMED_HANDLES * 10,
+                handles or _MANY_HANDLES,
             )
 
     # What asyncssh calls.

@@ -47,7 +47,7 @@ PIECE = 4 * (255 << 10)
 LIMITS = Limits(preferred=PIECE, depth=4)
 
 _COPIED = 16 << 20  # bytes of one request to copy: its session does nothing else meanwhile
-_TRIES = 3  # of a rename whose answer was lost
+_TRIES = 3  # of a rename or removal whose answer was lost
 
 
 class StagedFile:
