@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypedDict, Unpack
 
 from ._core import StorageCore
-from .driver import Driver, Presigner
+from .driver import Driver, FilePaths, Presigner
 from .errors import (
     InvalidArgumentError,
     InvalidLinkError,
     InvalidTypeError,
+    NotSupportedError,
     UnsupportedOperationError,
 )
 from .links import (
@@ -236,6 +237,27 @@ class Linking(StorageCore):
                 raise InvalidLinkError("this is no valid link")
             return replace(grant, path=self._prefix.strip(grant.path))
 
+    @property
+    def link_audience(self) -> str:
+        """Whose tokens this storage honours: those of its name and of what it points to."""
+        return audience(self.name, self.driver.identity)
+
+    @property
+    def honours_links(self) -> bool:
+        """Whether this storage has the secret that its tokens are signed with."""
+        return self._links.keys is not None
+
+    def file_of(self, path: str) -> tuple[str, str] | None:
+        """Return where on this machine an object's file is: its path, and that below the root.
+
+        Whoever opens it so is not confined to the root. None where objects are no files here.
+        """
+        driver = self.driver
+        if not isinstance(driver, FilePaths):
+            return None
+        _, full = self._checked("file_of", path)
+        return driver.file_path(full), full
+
     def _grant(
         self,
         path: str,
@@ -244,7 +266,23 @@ class Linking(StorageCore):
         **options: Unpack[LinkKeywords],
     ) -> InternalLinkTokenData:
         full = self._prefix.join(path)
-        return self._signer().grant(full, operation, expire, **options)
+        grant = self._signer().grant(full, operation, expire, **options)
+        if not grant.overwrite:
+            self._check_create_only(grant)
+        return grant
+
+    def _check_create_only(self, grant: InternalLinkTokenData) -> None:
+        """Refuse a promise that the storage could not keep when the upload comes."""
+        able = self.driver.capabilities
+        if not able.create_only:
+            raise NotSupportedError("this storage cannot keep an upload from replacing an object")
+        limit = able.create_only_limit
+        largest = grant.max_size if grant.exact_size is None else grant.exact_size
+        if limit is not None and (largest is None or largest > limit):
+            raise NotSupportedError(
+                "this storage can keep only small uploads from replacing an object: give max_size, "
+                f"at most {limit}"
+            )
 
     def _signer(self) -> LinkSigner:
         keys = self._links.keys
@@ -253,4 +291,4 @@ class Linking(StorageCore):
                 "this storage has no secret_key, without which it makes and honours no links; it "
                 "does not travel in pickles"
             )
-        return LinkSigner(keys, audience(self.name, self.driver.identity), self._shared.clock)
+        return LinkSigner(keys, self.link_audience, self._shared.clock)

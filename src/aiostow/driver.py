@@ -23,6 +23,7 @@ __all__ = [
     "Buffer",
     "Chunks",
     "Driver",
+    "FilePaths",
     "Limits",
     "Mover",
     "Pages",
@@ -342,6 +343,15 @@ class Mover(Protocol):
 
         The object must be found whole under one of the two keys at every moment. [move-atomic]
         """
+        ...
+
+
+@runtime_checkable
+class FilePaths(Protocol):
+    """A driver whose objects are files of this machine."""
+
+    def file_path(self, key: str) -> str:
+        """Return the absolute path of an object's file, whether or not it exists."""
         ...
 
 

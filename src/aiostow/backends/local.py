@@ -396,6 +396,9 @@ class LocalDriver:
             sweep_tree, self._root, prefix, lambda fd, name: _disk.sweep(fd, name, before)
         )
 
+    def file_path(self, key: str) -> str:
+        return os.path.join(os.path.abspath(self.root), key)
+
     def _open_regular(self, key: str, flags: int) -> tuple[Descriptor, os.stat_result]:
         with _finding():
             fd = self._root.open(key, flags)

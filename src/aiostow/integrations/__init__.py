@@ -1,0 +1,1 @@
+"""Link endpoints for web frameworks: `asgi`, `starlette`, `flask` and `django`; conversion only."""

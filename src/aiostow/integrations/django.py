@@ -1,0 +1,142 @@
+"""Share links in Django: views without CSRF protection, since a link is its own permission."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Self, Unpack
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.urls import reverse
+from django.views.decorators.csrf import csrf_exempt
+
+from .._answers import sentence
+from ..endpoint import Answer, Download, EndpointOptions, LinkEndpoint, LinkRequest, token_in
+from ..storage import Storage
+from ..sync import SyncStorage
+from ._steps import Body, ClientGoneError, SyncEndpoint, carry_out
+
+__all__ = ["async_link_view", "link_view", "url_for"]
+
+
+def link_view(
+    storages: SyncStorage | Iterable[SyncStorage], **options: Unpack[EndpointOptions]
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Return a view that serves share links, for Django under WSGI.
+
+    Args:
+        storages: facades of the storages whose links are served; they stay open.
+        options: see `LinkEndpoint`. Hooks run in the thread of the request.
+    """
+    endpoint = SyncEndpoint(storages, **options)
+
+    @csrf_exempt
+    def serve(request: HttpRequest) -> HttpResponseBase:
+        try:
+            answer, body = endpoint.answer(_request(request), Body(_reading(request)))
+        except ClientGoneError:
+            answer, body = _cut_off(), None
+        return _response(answer, body)
+
+    return serve
+
+
+def async_link_view(
+    storages: Storage | Iterable[Storage], **options: Unpack[EndpointOptions]
+) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
+    """Return an async view that serves share links, for Django under ASGI.
+
+    Django keeps the body of a request in a temporary file before any view sees it; where uploads
+    are large, let `LinkApp` take their path ahead of Django instead.
+
+    Args:
+        storages: whose links are served; they stay open.
+        options: see `LinkEndpoint`. Hooks that are no coroutine functions must not block.
+    """
+    endpoint = LinkEndpoint(storages, **options)
+
+    @csrf_exempt
+    async def serve(request: HttpRequest) -> HttpResponseBase:
+        body = Body(_reading(request))
+
+        async def receive() -> bytes:
+            return body.receive()  # all of it is here already
+
+        try:
+            answer = await carry_out(endpoint.serve(_request(request)), receive)
+        except ClientGoneError:
+            answer = _cut_off()
+        download = answer.download
+        return _response(answer, None if download is None else _Chunks(download))
+
+    return serve
+
+
+def url_for(
+    viewname: str, *, base_url: str = "", **kwargs: Any
+) -> Callable[[str, str | None], str]:
+    """Return a `linked_endpoint` that leads to a view.
+
+    Args:
+        viewname: as for `django.urls.reverse`.
+        base_url: scheme and host, as in ``https://files.example``; without one, links lead within
+            the site that shows them.
+        kwargs: of the URL pattern.
+    """
+
+    def url(token: str, output_path: str | None) -> str:
+        return f"{base_url.rstrip('/')}{reverse(viewname, kwargs=kwargs)}?token={token}"
+
+    return url
+
+
+def _request(request: HttpRequest) -> LinkRequest:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return LinkRequest(
+        request.method or "", token_in(request.META.get("QUERY_STRING", "")), headers, request
+    )
+
+
+def _reading(request: HttpRequest) -> Callable[[int], bytes]:
+    meta = request.META
+    if meta.get("wsgi.input_terminated") and not meta.get("CONTENT_LENGTH"):
+        # Django takes a body without a length for none; the server knows where it ends.
+        return meta["wsgi.input"].read  # type: ignore[no-any-return]  # as WSGI says
+    return request.read
+
+
+def _cut_off() -> Answer:
+    return sentence(400, "The body ended too early; nothing was stored.")
+
+
+def _response(answer: Answer, body: Any) -> HttpResponseBase:
+    headers = dict(answer.headers)
+    response: HttpResponseBase
+    if body is None:
+        response = HttpResponse(answer.body, status=answer.status, headers=headers)
+    else:
+        response = StreamingHttpResponse(body, status=answer.status, headers=headers)
+    if "Content-Type" not in headers:
+        del response["Content-Type"]  # Django has added one
+    return response
+
+
+class _Chunks:
+    """The bytes of an answer, as Django iterates them and, from another thread, closes them."""
+
+    def __init__(self, download: Download) -> None:
+        self._download = download
+        self._loop = asyncio.get_running_loop()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self._download.read()
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    def close(self) -> None:
+        """Give back what is held; idempotent."""
+        asyncio.run_coroutine_threadsafe(self._download.aclose(), self._loop)

@@ -1,0 +1,185 @@
+"""Share links in Flask, over the sync facade: a blueprint, and the view of the ancestor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Unpack
+
+import flask
+from werkzeug.datastructures import Headers
+
+from .._answers import bad_token, no_token, sentence
+from ..endpoint import Answer, EndpointOptions, LinkRequest, LinkUse, token_in
+from ..errors import InvalidLinkError
+from ..links import InternalLinkTokenData
+from ..models import ShareLinkOperation
+from ..sync import SyncStorage
+from ._steps import Body, ClientGoneError, SyncBody, SyncEndpoint
+
+__all__ = ["LinkViewMixin", "link_blueprint", "url_for"]
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"]
+
+
+def link_blueprint(
+    storages: SyncStorage | Iterable[SyncStorage],
+    *,
+    name: str = "links",
+    url_prefix: str = "/links",
+    **options: Unpack[EndpointOptions],
+) -> flask.Blueprint:
+    """Return a blueprint that serves share links; its endpoint is ``<name>.serve``.
+
+    It is exempt from Flask-WTF's CSRF protection, if that was set up before it is registered.
+
+    Args:
+        storages: facades of the storages whose links are served; they stay open.
+        name: of the blueprint.
+        url_prefix: where it serves.
+        options: see `LinkEndpoint`. Hooks run in the request, whose `flask.request` they see too.
+    """
+    endpoint = SyncEndpoint(storages, **options)
+    blueprint = flask.Blueprint(name, __name__, url_prefix=url_prefix)
+
+    def serve() -> flask.Response:
+        return _serve(endpoint, token_in(flask.request.query_string.decode("latin-1")))
+
+    blueprint.add_url_rule(
+        "", "serve", serve, methods=METHODS, provide_automatic_options=False, strict_slashes=False
+    )
+
+    def exempt(state: Any) -> None:
+        protection = state.app.extensions.get("csrf")
+        if protection is not None:
+            protection.exempt(blueprint)
+
+    blueprint.record(exempt)
+    return blueprint
+
+
+def url_for(endpoint: str = "links.serve", **values: Any) -> Callable[[str, str | None], str]:
+    """Return a `linked_endpoint` that leads to a Flask endpoint.
+
+    Links are made within a request, or an application context with ``SERVER_NAME`` configured.
+
+    Args:
+        endpoint: of the blueprint or of a view with `LinkViewMixin`.
+        values: as for `flask.url_for`.
+    """
+
+    def url(token: str, output_path: str | None) -> str:
+        return flask.url_for(endpoint, token=token, **{"_external": True, **values})
+
+    return url
+
+
+def _exempt_from_csrf(view: Any) -> Any:
+    try:
+        protection = flask.current_app.extensions.get("csrf")
+    except RuntimeError:  # made outside of an application
+        return view
+    return view if protection is None else protection.exempt(view)
+
+
+class LinkViewMixin:
+    """A view that serves the links of one storage, to be mixed with `flask.views.MethodView`.
+
+    A subclass says which storage by `get_storage_backend`, and may answer in its own way by
+    `on_upload_success` and `on_delete_success`.
+    """
+
+    decorators = (_exempt_from_csrf,)
+    link_options: ClassVar[EndpointOptions] = EndpointOptions()
+    """What is given to `LinkEndpoint`, beside the storage."""
+
+    def get_storage_backend(self) -> SyncStorage:
+        """Return the facade of the storage whose links are served."""
+        raise NotImplementedError("a view of links says which storage it is for")
+
+    def get_request_token(self) -> str | None:
+        """Return the token of the request."""
+        return token_in(flask.request.query_string.decode("latin-1"))
+
+    def get_token_data(self, storage: SyncStorage) -> InternalLinkTokenData:
+        """Return what the token of the request grants, or end the request with 404 or 403."""
+        token = self.get_request_token()
+        if not token:
+            flask.abort(_response(no_token()))
+        try:
+            return storage.deserialize_link_token(token)
+        except InvalidLinkError:
+            flask.abort(_response(bad_token()))
+
+    def on_upload_success(self, token_data: InternalLinkTokenData) -> Any:
+        """Return the response to an upload that was stored."""
+        return flask.Response("OK", status=200)
+
+    def on_delete_success(self, token_data: InternalLinkTokenData) -> Any:
+        """Return the response to a removal that was done."""
+        return flask.Response("OK", status=200)
+
+    def _serve(self) -> Any:
+        storage = self.get_storage_backend()
+        token_data = self.get_token_data(storage)
+        succeeded: list[LinkUse] = []
+        options = EndpointOptions(**self.link_options)
+        told = options.get("on_success")
+
+        def on_success(use: LinkUse) -> object:
+            succeeded.append(use)
+            return None if told is None else told(use)
+
+        options["on_success"] = on_success
+        response = _serve(SyncEndpoint(storage, **options), self.get_request_token() or "")
+        for use in succeeded:
+            if use.operation is ShareLinkOperation.upload:
+                return self.on_upload_success(token_data)
+            return self.on_delete_success(token_data)
+        return response
+
+    def get(self) -> Any:
+        """Serve a download."""
+        return self._serve()
+
+    def head(self) -> Any:
+        """Tell of a download."""
+        return self._serve()
+
+    def put(self) -> Any:
+        """Take an upload."""
+        return self._serve()
+
+    def post(self) -> Any:
+        """Take an upload."""
+        return self._serve()
+
+    def delete(self) -> Any:
+        """Remove the object."""
+        return self._serve()
+
+    def options(self) -> Any:
+        """Tell what the link allows."""
+        return self._serve()
+
+
+def _serve(endpoint: SyncEndpoint, token: str) -> flask.Response:
+    request = flask.request
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    asked = LinkRequest(request.method, token, headers, request)
+    try:
+        answer, body = endpoint.answer(asked, Body(lambda size: request.stream.read(size)))
+    except ClientGoneError:
+        answer, body = sentence(400, "The body ended too early; nothing was stored."), None
+    return _response(answer, body)
+
+
+def _response(answer: Answer, body: SyncBody | None = None) -> flask.Response:
+    response = flask.Response(
+        [answer.body] if body is None else body,
+        answer.status,
+        Headers(list(answer.headers)),
+        direct_passthrough=body is not None,
+    )
+    if all(name != "Content-Type" for name, _ in answer.headers):
+        del response.headers["Content-Type"]  # Flask has added one
+    return response
