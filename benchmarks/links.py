@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aiostow import LocalFSStorage
 from tests.servers._process import free_ports, need, process, wait_for_http
+
+from aiostow import LocalFSStorage
 
 from ._measure import Case, Target, about, chosen, measure, together, workplace
 
@@ -93,7 +94,9 @@ async def upload(port: int, target: str, size: int) -> None:
     loop = asyncio.get_running_loop()
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.setblocking(False)
-        head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nConnection: close\r\n"
+        head = (
+            f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nConnection: close\r\n"
+        )
         await loop.sock_sendall(client, f"{head}\r\n".encode())
         block = bytes(MIB)
         for _ in range(size // MIB):

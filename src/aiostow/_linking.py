@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypedDict, Unpack
 
 from ._core import StorageCore
+from ._disposition import is_showable
 from .driver import Driver, FilePaths, Presigner
 from .errors import (
     InvalidArgumentError,
@@ -95,6 +96,18 @@ class LinkConfig:
                 f"linked_endpoint returned {type(url).__name__}, where it must return the URL"
             )
         return url
+
+
+def _shown_safely(grant: InternalLinkTokenData) -> InternalLinkTokenData:
+    """Return a grant by which a service shows only what an endpoint would show too."""
+    if grant.content_type is None:
+        raise NotSupportedError(
+            "the service would show an object of whatever type: give the content_type that is to "
+            "be shown, or configure an endpoint, which looks at each object"
+        )
+    if is_showable(grant.content_type):
+        return grant
+    return replace(grant, disposition="attachment")
 
 
 class Linking(StorageCore):
@@ -198,6 +211,8 @@ class Linking(StorageCore):
         now = self._shared.clock()
         full = self._prefix.join(path)
         grant = make_grant(full, operation, expire, now, **options)
+        if grant.disposition == "inline":
+            grant = _shown_safely(grant)
         driver = await self._ready()
         assert isinstance(driver, Presigner)
         signed = await driver.presign(full, grant, now)
@@ -237,27 +252,6 @@ class Linking(StorageCore):
                 raise InvalidLinkError("this is no valid link")
             return replace(grant, path=self._prefix.strip(grant.path))
 
-    @property
-    def link_audience(self) -> str:
-        """Whose tokens this storage honours: those of its name and of what it points to."""
-        return audience(self.name, self.driver.identity)
-
-    @property
-    def honours_links(self) -> bool:
-        """Whether this storage has the secret that its tokens are signed with."""
-        return self._links.keys is not None
-
-    def file_of(self, path: str) -> tuple[str, str] | None:
-        """Return where on this machine an object's file is: its path, and that below the root.
-
-        Whoever opens it so is not confined to the root. None where objects are no files here.
-        """
-        driver = self.driver
-        if not isinstance(driver, FilePaths):
-            return None
-        _, full = self._checked("file_of", path)
-        return driver.file_path(full), full
-
     def _grant(
         self,
         path: str,
@@ -291,4 +285,26 @@ class Linking(StorageCore):
                 "this storage has no secret_key, without which it makes and honours no links; it "
                 "does not travel in pickles"
             )
-        return LinkSigner(keys, self.link_audience, self._shared.clock)
+        return LinkSigner(keys, audience_of(self), self._shared.clock)
+
+
+def audience_of(storage: Linking) -> str:
+    """Return whose tokens a storage honours: those of its name and of what it points to."""
+    return audience(storage.name, storage.driver.identity)
+
+
+def honours_links(storage: Linking) -> bool:
+    """Whether a storage has the secret that its tokens are signed with."""
+    return storage._links.keys is not None
+
+
+def file_of(storage: Linking, path: str) -> tuple[str, str] | None:
+    """Return where on this machine an object's file is: its path, and that below the root.
+
+    Whoever opens it so is not confined to the root. None where objects are no files here.
+    """
+    driver = storage.driver
+    if not isinstance(driver, FilePaths):
+        return None
+    full = storage._prefix.join(path)
+    return driver.file_path(full), full

@@ -42,6 +42,7 @@ from ._conditions import (
 )
 from ._disposition import SHOWABLE
 from ._download_body import PathDownload, open_download
+from ._linking import audience_of, file_of, honours_links
 from ._upload_body import UploadBody
 from .errors import (
     AmbiguousWriteError,
@@ -312,7 +313,7 @@ class LinkEndpoint:
         candidates = self.storages
         if len(candidates) > 1:
             claimed = claimed_audience(token)
-            candidates = tuple(each for each in candidates if each.link_audience == claimed)
+            candidates = tuple(each for each in candidates if audience_of(each) == claimed)
         for storage in candidates:
             try:
                 return storage, storage.deserialize_link_token(token)
@@ -390,7 +391,7 @@ class LinkEndpoint:
         in_front = self._accel_redirect is not None or self._x_sendfile
         if not in_front and (not request.sends_paths or "range" in request.headers):
             return None
-        return use.storage.file_of(use.grant.path)
+        return file_of(use.storage, use.grant.path)
 
     def _handed_over(
         self, grant: InternalLinkTokenData, entry: ListEntry, path: str, key: str
@@ -612,7 +613,7 @@ def _checked_storages(storages: Storage | Iterable[Storage]) -> tuple[Storage, .
                 f"an endpoint serves storages such as LocalFSStorage(...), not "
                 f"{type(storage).__name__}"
             )
-        if not storage.honours_links:
+        if not honours_links(storage):
             raise InvalidArgumentError(
                 f"storage {storage.name!r} has no secret_key, without which it honours no links"
             )

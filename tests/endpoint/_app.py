@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiostow import LocalFSStorage, MemoryStorage, S3Storage, SFTPStorage, Storage
 from aiostow.endpoint import EndpointOptions, LinkRefusedError, LinkUse
@@ -18,6 +18,8 @@ from aiostow.sync import SyncStorage
 
 SECRET = "an endpoint's secret of more than 32 bytes"
 PATH = "/share"
+
+_HOOKS = ("authorize", "on_download", "on_upload", "on_remove", "on_success")
 
 _CLASSES: dict[str, Callable[..., Storage]] = {
     "memory": MemoryStorage, "local": LocalFSStorage, "s3": S3Storage, "sftp": SFTPStorage,
@@ -47,11 +49,8 @@ def options_of(store: str | None = None, **options: Any) -> EndpointOptions:
         None: lambda: None, "memory": MemoryLinkStore,
     }  # fmt: skip
     made = stores.get(store, lambda: SQLiteLinkStore(str(store)))()
-    return EndpointOptions(
-        authorize=refuses("authorize"), on_download=refuses("download"),
-        on_upload=refuses("upload"), on_remove=refuses("remove"), on_success=refuses("success"),
-        store=made, **options,
-    )  # fmt: skip
+    hooks = {name: refuses(name.removeprefix("on_")) for name in _HOOKS}
+    return cast("EndpointOptions", {"store": made, **hooks, **options})
 
 
 def note(use: LinkUse, hook: str) -> None:

@@ -94,9 +94,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(
-    server: str, folder: Path, *specs: dict[str, Any], **options: Any
-) -> Iterator[Served]:
+def serving(server: str, folder: Path, *specs: dict[str, Any], **options: Any) -> Iterator[Served]:
     """Run an endpoint within the block.
 
     Args:

@@ -76,5 +76,3 @@ def endpoint(
 def key() -> str:
     """A key of this test's own."""
     return f"{uuid4().hex[:12]}/file.bin"
-
-
