@@ -27,7 +27,7 @@ _CLASSES: dict[str, Callable[..., Storage]] = {
 
 
 def storage_of(kind: str, linked_endpoint: str, **arguments: Any) -> Storage:
-    """Return a storage whose links lead to an endpoint; also for the tests, which make the links."""
+    """Return a storage whose links lead to an endpoint; the tests make them with one, too."""
     storage = _CLASSES[kind](linked_endpoint=linked_endpoint, secret_key=SECRET, **arguments)
     if isinstance(storage, MemoryStorage):
         storage.driver.identity = "memory:test"  # type: ignore[misc]  # one for both processes
@@ -59,7 +59,7 @@ def note(use: LinkUse, hook: str) -> None:
     if notes is not None:
         with Path(notes).open("a") as file:
             size = use.entry.size if use.size is None and use.entry is not None else use.size
-            file.write(json.dumps([hook, use.method, use.grant.path, size]) + "\n")
+            file.write(json.dumps([os.getpid(), hook, use.method, use.grant.path, size]) + "\n")
 
 
 def _configured() -> tuple[list[Storage], EndpointOptions]:

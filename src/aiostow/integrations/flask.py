@@ -163,7 +163,7 @@ class LinkViewMixin:
 
 
 def _serve(endpoint: SyncEndpoint, token: str) -> flask.Response:
-    request = flask.request
+    request: flask.Request = flask.request._get_current_object()  # type: ignore[attr-defined]  # a proxy's
     headers = {name.lower(): value for name, value in request.headers.items()}
     asked = LinkRequest(request.method, token, headers, request)
     try:
