@@ -203,7 +203,9 @@ class Linking(StorageCore):
             method for each in ShareLinkOperation if each in grant.operations
             for method in _METHODS[each]
         )  # fmt: skip
-        return Link(url, methods=methods, headers=headers, expires=grant.expires)
+        return Link(
+            url, methods=methods, headers=headers, expires=grant.expires, token_id=grant.token_id
+        )
 
     async def _presigned(
         self, path: str, operation: ShareLinkOperation | str, expire: Expiry, options: LinkKeywords

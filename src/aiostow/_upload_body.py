@@ -10,6 +10,7 @@ from ._form import BadFormError, FormFile, boundary_of
 from .links import InternalLinkTokenData
 
 _FORM_OVERHEAD = 128 << 10  # bytes that a form may add to its file
+_LONGEST_TYPE = 1 << 10
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -28,6 +29,8 @@ class UploadBody:
         self._typed = False
         self.size = 0
         kind = headers.get("content-type", "")
+        if len(kind) > _LONGEST_TYPE:
+            raise refused(415, "The body is of no type that is known here.")
         try:
             boundary = boundary_of(kind)
             if boundary is not None:
@@ -56,6 +59,8 @@ class UploadBody:
             self.size += len(piece)
         if self._most is not None and self.size > self._most:
             raise _too_large(self._most)
+        if self._received > self.size + _FORM_OVERHEAD:
+            raise refused(413, "The form holds too much beside its file.")
         return pieces
 
     def _fed(self, data: bytes) -> list[bytes]:
@@ -89,7 +94,7 @@ class UploadBody:
 
 
 def _normal(content_type: str) -> str:
-    return re.sub(r"\s*;\s*", ";", content_type.strip()).lower()
+    return ";".join(part.strip() for part in content_type.split(";")).lower()
 
 
 def _content_length(headers: Mapping[str, str]) -> int | None:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
-import secrets
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 from urllib.parse import quote
 
 from ._answers import (
@@ -24,7 +22,6 @@ from ._answers import (
     RefusedError,
     answer_to,
     bad_token,
-    broken,
     content_headers,
     done,
     length_headers,
@@ -33,6 +30,7 @@ from ._answers import (
     unchanged_headers,
     version_headers,
 )
+from ._claim import Claim
 from ._conditions import (
     UnsatisfiableError,
     Validators,
@@ -42,6 +40,7 @@ from ._conditions import (
 )
 from ._disposition import SHOWABLE
 from ._download_body import PathDownload, open_download
+from ._link_steps import Await, Hook, LinkRefusedError, LinkUse, Receive, Steps, Tell
 from ._linking import audience_of, file_of, honours_links
 from ._upload_body import UploadBody
 from .errors import (
@@ -54,10 +53,11 @@ from .errors import (
     InvalidTypeError,
     StorageError,
     UnreachableError,
+    WriteConflictError,
 )
 from .files import Opening, Writer
 from .links import InternalLinkTokenData, claimed_audience
-from .linkstore import LinkState, LinkStore
+from .linkstore import LinkStore
 from .models import ByteRange, ListEntry, ShareLinkOperation
 from .storage import Storage
 
@@ -77,7 +77,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_LEASE = 120.0  # seconds that a link is held for an upload of which nothing comes
+_LONGEST_QUERY = 8 << 10
 
 _OPERATIONS = {
     "GET": ShareLinkOperation.download,
@@ -102,8 +102,8 @@ class LinkRequest:
 
     method: str
     token: str = field(repr=False)
-    headers: Mapping[str, str]
-    request: Any = None
+    headers: Mapping[str, str] = field(repr=False)
+    request: Any = field(default=None, repr=False)
     sends_paths: bool = False
 
 
@@ -112,79 +112,13 @@ def token_in(query: str) -> str:
 
     Tokens need no decoding: what is written otherwise is none of ours.
     """
+    if len(query) > _LONGEST_QUERY:
+        return "&"  # is no token
     found = [part[6:] for part in query.split("&") if part.startswith("token=")]
     return "&".join(found)  # of several, something that is no token
 
 
-@dataclass(slots=True)
-class LinkUse:
-    """One use of a link, as hooks see it.
-
-    Attributes:
-        storage: that the link is of.
-        grant: what it grants.
-        operation: the one that is asked for.
-        method: of HTTP.
-        request: the framework's own object.
-        entry: the object, once it is known: of downloads, and of uploads when they are done.
-        size: of an upload in bytes, once all of it came.
-    """
-
-    storage: Storage
-    grant: InternalLinkTokenData
-    operation: ShareLinkOperation
-    method: str
-    request: Any
-    entry: ListEntry | None = None
-    size: int | None = None
-
-
-class LinkRefusedError(Exception):
-    """Raised by a hook to refuse the use of a link.
-
-    Args:
-        message: is told to whoever uses the link.
-        status: of HTTP, 400 to 599.
-    """
-
-    def __init__(self, message: str = "This use is refused.", *, status: int = 403) -> None:
-        super().__init__(message)
-        if not 400 <= status <= 599:
-            raise InvalidArgumentError(f"a refusal has a status of 400 to 599, not {status}")
-        self.message = message
-        self.status = status
-
-
-Hook: TypeAlias = Callable[[LinkUse], Awaitable[object] | object]
-"""Is told of a use; may be async. It refuses by raising `LinkRefusedError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Await:
-    """A step: await what `call` returns, where the storage is used."""
-
-    storage: Storage
-    call: Callable[[], Awaitable[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """A step: call a hook, where the framework runs its own code."""
-
-    storage: Storage
-    hook: Hook
-    use: LinkUse
-
-
-class Receive:
-    """A step: send back the next bytes of the request's body, none at its end."""
-
-
 _RECEIVE = Receive()
-
-Step: TypeAlias = Await | Tell | Receive
-Steps: TypeAlias = Generator[Step, Any, T]
-"""Steps to be carried out. What one returns is sent back, what it raises is thrown in."""
 
 
 class EndpointOptions(TypedDict, total=False):
@@ -256,7 +190,9 @@ class LinkEndpoint:
         self._on_remove = on_remove
         self._on_success = on_success
         self._store = store
-        self._inline_types = frozenset(inline_types)
+        if isinstance(inline_types, str):
+            raise InvalidTypeError("inline_types are several: write {'application/pdf', ...}")
+        self._inline_types = frozenset(each.lower() for each in inline_types)
         if (accel_redirect is not None or x_sendfile) and not trusted_tree:
             raise InvalidArgumentError(
                 "accel_redirect and x_sendfile hand paths to the server, which opens them outside "
@@ -270,8 +206,8 @@ class LinkEndpoint:
     def serve(self, request: LinkRequest) -> Steps[Answer]:
         """Return the steps that lead to the answer to a request.
 
-        What a hook raises, other than `LinkRefusedError`, and what ends the receiving of the body
-        passes through, after everything that was begun is undone.
+        What a hook raises, other than a `LinkRefusedError` before anything is done, and what ends
+        the receiving of the body passes through, after everything that was begun is undone.
         """
         try:
             answer = yield from self._serve(request)
@@ -286,11 +222,8 @@ class LinkEndpoint:
         if found is None:
             return bad_token()
         storage, grant = found
-        state = yield from self._state(storage, grant)
-        if state is LinkState.revoked:
-            return bad_token()
-        if state is LinkState.used:
-            raise _used_up()
+        claim = Claim(self._store, storage, grant, self._clock)
+        yield from claim.check()
         allowed = ", ".join([m for m, op in _OPERATIONS.items() if op in grant.operations])
         allow = ("Allow", f"{allowed}, OPTIONS")
         if request.method == "OPTIONS":
@@ -303,10 +236,10 @@ class LinkEndpoint:
         use = LinkUse(storage, grant, operation, request.method, request.request)
         yield from _tell(self._authorize, use)
         if operation is ShareLinkOperation.download:
-            return (yield from self._download(use, request))
+            return (yield from self._download(use, claim, request))
         if operation is ShareLinkOperation.upload:
-            return (yield from self._upload(use, request.headers))
-        return (yield from self._remove(use, request.headers))
+            return (yield from self._upload(use, claim, request.headers))
+        return (yield from self._remove(use, claim, request.headers))
 
     def _judge(self, token: str) -> tuple[Storage, InternalLinkTokenData] | None:
         """Return what a token grants and of which storage, or None for a bad one."""
@@ -326,9 +259,14 @@ class LinkEndpoint:
 
     # -- download ---------------------------------------------------------------------------------
 
-    def _download(self, use: LinkUse, request: LinkRequest) -> Steps[Answer]:
+    def _download(self, use: LinkUse, claim: Claim, request: LinkRequest) -> Steps[Answer]:
         storage, grant, headers = use.storage, use.grant, request.headers
         file = self._file_to_send(use, request)
+        if file is not None and self._in_front:
+            use.entry = yield from _await(use, lambda: storage.stat(grant.path))
+            if use.method == "GET":
+                yield from _tell(self._on_download, use)
+            return self._handed_to_front(grant, use.entry, *file)
         if use.method == "HEAD" or file is not None or _is_conditional(headers):
             entry = yield from _await(use, lambda: storage.stat(grant.path))
             found = Validators.of(entry)
@@ -342,9 +280,7 @@ class LinkEndpoint:
             if file is not None:
                 use.entry = entry
                 yield from _tell(self._on_download, use)
-                if grant.once:
-                    yield from self._use_up(use)
-                return self._handed_over(grant, entry, *file)
+                return self._sent(grant, entry, None, PathDownload(file[0], entry.size))
 
         def span_of(entry: ListEntry) -> ByteRange | None:
             if grant.once:
@@ -359,12 +295,12 @@ class LinkEndpoint:
         try:
             use.entry = download.entry
             yield from _tell(self._on_download, use)
-            if grant.once:
-                yield from self._use_up(use)
+            yield from claim.use_up()
         except GeneratorExit:
             raise
         except BaseException:
             yield Await(storage, download.aclose)
+            yield from claim.give_back()
             raise
         return self._sent(grant, download.entry, download.span, download)
 
@@ -384,25 +320,30 @@ class LinkEndpoint:
             headers.append(("Accept-Ranges", "bytes"))
         return Answer(200 if span is None else 206, headers, b"", download)
 
+    @property
+    def _in_front(self) -> bool:
+        """Whether a server in front of the application's sends the files."""
+        return self._accel_redirect is not None or self._x_sendfile
+
     def _file_to_send(self, use: LinkUse, request: LinkRequest) -> tuple[str, str] | None:
-        """Return path and key of what the server itself may send, and can."""
-        if not self._trusted_tree:
+        """Return path and key of what the server itself may send, and can.
+
+        Of a link for one use it may not: only here a range is not one of its uses.
+        """
+        if not self._trusted_tree or use.grant.once:
             return None
-        in_front = self._accel_redirect is not None or self._x_sendfile
-        if not in_front and (not request.sends_paths or "range" in request.headers):
+        if not self._in_front and (not request.sends_paths or "range" in request.headers):
             return None
         return file_of(use.storage, use.grant.path)
 
-    def _handed_over(
+    def _handed_to_front(
         self, grant: InternalLinkTokenData, entry: ListEntry, path: str, key: str
     ) -> Answer:
+        """Name a file to the server in front, which knows ranges, conditions and versions."""
         if self._accel_redirect is not None:
             handed = ("X-Accel-Redirect", f"{self._accel_redirect.rstrip('/')}/{quote(key)}")
-        elif self._x_sendfile:
-            handed = ("X-Sendfile", quote(path))
         else:
-            return self._sent(grant, entry, None, PathDownload(path, entry.size))
-        # The server in front knows ranges, and tells length and version of what it sends.
+            handed = ("X-Sendfile", quote(path))
         headers = [
             header
             for header in self._sent(grant, entry, None, None).headers
@@ -412,42 +353,39 @@ class LinkEndpoint:
 
     # -- upload -----------------------------------------------------------------------------------
 
-    def _upload(self, use: LinkUse, headers: Mapping[str, str]) -> Steps[Answer]:
+    def _upload(self, use: LinkUse, claim: Claim, headers: Mapping[str, str]) -> Steps[Answer]:
         grant = use.grant
         body = UploadBody(grant, headers)
-        options: dict[str, Any] = {"content_type": grant.content_type}
-        options |= yield from self._conditions(use, headers)
+        options = yield from self._write_options(use, headers)
 
         def opening() -> Opening[Writer]:
             return use.storage.open(grant.path, "w", size_hint=body.size_hint, **options)
 
-        holder = secrets.token_hex(8)
-        held_until = 0.0
-        used_up = False
         writer: Writer | None = None
+        committing = False
         try:
-            if grant.once:
-                held_until = yield from self._hold(use, holder)
+            yield from claim.hold()
             writer = yield from _await(use, opening)
             while data := (yield _RECEIVE):
                 for piece in body.take(data):
                     yield from _await(use, functools.partial(writer.write, piece))
-                if grant.once and self._clock() > held_until - _LEASE / 2:
-                    held_until = yield from self._hold(use, holder)
+                yield from claim.hold()
             body.end()
             use.size = body.size
             yield from _tell(self._on_upload, use)
-            if grant.once:  # before it becomes visible: of two, one must not
-                yield from self._use_up(use, holder)
-                used_up = True
+            yield from claim.confirm()  # before it becomes visible: of two, one must not
+            committing = True
             use.entry = yield from _await(use, writer.commit)
         except GeneratorExit:
             raise
         except BaseException as exc:
             if writer is not None:
                 yield Await(use.storage, writer.abort)
-            if held_until and not (used_up and _may_be_done(exc)):
-                yield from self._give_back(use, holder)
+            if not (committing and _may_be_done(exc)):
+                yield from claim.give_back()
+            asked = grant.overwrite and not options.keys().isdisjoint(("if_absent", "if_match"))
+            if asked and isinstance(exc.__cause__, _CONFLICTS):
+                raise _other_version() from exc
             raise
         yield from self._succeeded(use)
         made = 201 if options.get("if_absent") else 204
@@ -457,24 +395,28 @@ class LinkEndpoint:
         if self._on_success is not None:
             yield Tell(use.storage, self._on_success, use)
 
-    def _conditions(self, use: LinkUse, headers: Mapping[str, str]) -> Steps[dict[str, Any]]:
-        """Check what a change asks of the version that is there; return options of the write."""
+    def _write_options(self, use: LinkUse, headers: Mapping[str, str]) -> Steps[dict[str, Any]]:
+        """Check what may be written, as far as it shows now, and return options of the write."""
         grant = use.grant
+        options: dict[str, Any] = {"content_type": grant.content_type}
         if grant.overwrite and not asks_about_what_is_there(headers):
-            return {}
+            return options
+        entry = yield from self._checked_entry(use, headers)
+        if not grant.overwrite and entry is not None:
+            raise RefusedError(answer_to(FileExistsInStorageError(""), reading=False))
+        if not grant.overwrite or headers.get("if-none-match", "").strip() == "*":
+            options["if_absent"] = True
+        elif entry is not None and "if-match" in headers and use.storage.capabilities.if_match:
+            options["if_match"] = entry.etag
+        return options
+
+    def _checked_entry(self, use: LinkUse, headers: Mapping[str, str]) -> Steps[ListEntry | None]:
+        """Return what is there, which must be what the request expects."""
         entry = yield from self._stat(use)
         found = None if entry is None else Validators.of(entry)
         if failed_condition(headers, found, reading=False):
             raise _other_version()
-        if not grant.overwrite:
-            if entry is not None:
-                raise RefusedError(answer_to(FileExistsInStorageError(""), reading=False))
-            return {"if_absent": True}
-        if headers.get("if-none-match", "").strip() == "*":
-            return {"if_absent": True}
-        if entry is not None and "if-match" in headers and use.storage.capabilities.if_match:
-            return {"if_match": entry.etag}
-        return {}
+        return entry
 
     def _stat(self, use: LinkUse) -> Steps[ListEntry | None]:
         async def find() -> ListEntry | None:
@@ -487,81 +429,26 @@ class LinkEndpoint:
 
     # -- removal ----------------------------------------------------------------------------------
 
-    def _remove(self, use: LinkUse, headers: Mapping[str, str]) -> Steps[Answer]:
+    def _remove(self, use: LinkUse, claim: Claim, headers: Mapping[str, str]) -> Steps[Answer]:
         if asks_about_what_is_there(headers):
-            yield from self._conditions(use, headers)
+            yield from self._checked_entry(use, headers)
         yield from _tell(self._on_remove, use)
-        holder = secrets.token_hex(8)
-        if use.grant.once:
-            yield from self._use_up(use, holder)
+        deleting = False
         try:
+            yield from claim.use_up()
+            deleting = True
             yield from _await(use, lambda: use.storage.delete(use.grant.path))
-        except RefusedError as exc:
-            if use.grant.once and not _may_be_done(exc):
-                yield from self._give_back(use, holder)
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            if not (deleting and _may_be_done(exc)):
+                yield from claim.give_back()
             raise
         yield from self._succeeded(use)
         return done(204)
 
-    # -- links for one use, and revoked ones ------------------------------------------------------
 
-    def _state(self, storage: Storage, grant: InternalLinkTokenData) -> Steps[LinkState]:
-        store = self._store
-        if store is not None:
-            return (yield from self._ask(storage, lambda: store.state(grant.token_id)))
-        if grant.once:
-            _log.error(
-                "a link for one use is not served: give the endpoint a store, which is a "
-                "MemoryLinkStore() for one process or a SQLiteLinkStore(path) for several"
-            )
-            raise RefusedError(broken("Links for one use are not served here."))
-        return LinkState.free
-
-    def _ask(self, storage: Storage, call: Callable[[], Awaitable[T]]) -> Steps[T]:
-        """Have the store do something; where it fails, nothing is served."""
-        try:
-            return (yield Await(storage, call))  # type: ignore[no-any-return]  # what the call returns
-        except Exception as exc:
-            _log.exception("the store of links failed")
-            raise RefusedError(broken("Links are not served now; try again later.")) from exc
-
-    def _hold(self, use: LinkUse, holder: str) -> Steps[float]:
-        """Keep others from using a link, for a while; return until when."""
-        until = self._clock() + _LEASE
-        yield from self._take(use, holder, until)
-        return until
-
-    def _use_up(self, use: LinkUse, holder: str | None = None) -> Steps[None]:
-        yield from self._take(use, holder or secrets.token_hex(8), math.inf)
-
-    def _take(self, use: LinkUse, holder: str, until: float) -> Steps[None]:
-        store, grant = self._store, use.grant
-        assert store is not None, "without one, no link for one use comes so far"
-        expires = grant.expires.timestamp()
-        taken = yield from self._ask(
-            use.storage,
-            lambda: store.take(grant.token_id, holder, until=until, expires=expires),
-        )
-        if taken:
-            return
-        state = yield from self._ask(use.storage, lambda: store.state(grant.token_id))
-        if state is LinkState.revoked:
-            raise RefusedError(bad_token())
-        if state is LinkState.used:
-            raise _used_up()
-        raise refused(409, "This link is being used just now.")
-
-    def _give_back(self, use: LinkUse, holder: str) -> Steps[None]:
-        store = self._store
-        assert store is not None, "it was taken from one"
-        try:
-            yield Await(use.storage, lambda: store.release(use.grant.token_id, holder))
-        except Exception:  # noqa: BLE001  # a store's: the answer is another failure already
-            _log.exception("the store of links failed: link %s stays taken", use.grant.token_id)
-
-
-def _used_up() -> RefusedError:
-    return refused(410, "This link was for one use, and was used.")
+_CONFLICTS = (FileExistsInStorageError, WriteConflictError)
 
 
 def _other_version() -> RefusedError:

@@ -109,6 +109,10 @@ class InternalLinkTokenData:
         check_key(self.path)
         object.__setattr__(self, "operations", as_operation(self.operations))
         _check_text("output_path", self.output_path)
+        if self.output_path is not None and self.output_path.endswith("/"):
+            raise InvalidArgumentError(
+                f"output_path {self.output_path!r} names no file: it ends with '/'"
+            )
         _check_text("content_type", self.content_type)
         if self.content_type is not None and not CONTENT_TYPE.fullmatch(self.content_type):
             raise InvalidArgumentError(

@@ -10,16 +10,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ._process import process_id
 from ._threads import Threads
+from .errors import InvalidArgumentError
 
 __all__ = ["LinkState", "LinkStore", "MemoryLinkStore", "SQLiteLinkStore"]
 
 T = TypeVar("T")
 
 _BETWEEN_PURGES = 60.0  # seconds
+_KEPT = 24 * 3600.0  # seconds after its end that a link is remembered: clocks differ, and are set
 _BUSY = 10.0  # seconds that one process waits for another's write
 
 
@@ -66,7 +68,7 @@ class LinkStore(Protocol):
 
         Args:
             token_id: of the link.
-            expires: when it would have ended, in seconds since the epoch.
+            expires: when it would have ended by itself, in seconds since the epoch.
         """
         ...
 
@@ -133,7 +135,10 @@ class MemoryLinkStore:
     async def revoke(self, token_id: str, *, expires: float) -> None:
         """End a link before its time."""
         with self._lock:
-            self._taken[token_id] = _Taken(None, math.inf, expires)
+            self._purge(self._clock())
+            taken = self._taken.get(token_id)
+            last = expires if taken is None else max(expires, taken.expires)
+            self._taken[token_id] = _Taken(None, math.inf, last)
 
     async def aclose(self) -> None:
         """Do nothing: what is remembered stays as long as the store."""
@@ -142,9 +147,19 @@ class MemoryLinkStore:
         if now - self._purged < _BETWEEN_PURGES:
             return
         self._purged = now
-        for token_id in [id for id, taken in self._taken.items() if taken.expires < now]:
+        for token_id in [id for id, it in self._taken.items() if it.expires < now - _KEPT]:
             del self._taken[token_id]
 
+
+# SQLite counts locks by process. A child that was forked in the middle of a statement would believe
+# that it has them, so no fork comes between.
+_statements = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_statements.acquire,
+        after_in_parent=_statements.release,
+        after_in_child=_statements.release,
+    )
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS links (
@@ -163,7 +178,8 @@ WHERE holder = :holder OR (holder IS NOT NULL AND until <= :now)
 
 _REVOKE = """
 INSERT INTO links (token_id, holder, until, expires) VALUES (?, NULL, ?, ?)
-ON CONFLICT (token_id) DO UPDATE SET holder = NULL, until = excluded.until
+ON CONFLICT (token_id) DO UPDATE
+SET holder = NULL, until = excluded.until, expires = max(expires, excluded.expires)
 """
 
 
@@ -176,12 +192,17 @@ class SQLiteLinkStore:
     Args:
         path: of the file; it is made where it is missing.
         clock: returns the seconds since the epoch.
+
+    Raises:
+        InvalidArgumentError: the folder of the file is not there.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], clock: Callable[[], float] = time.time
     ) -> None:
         self._path = os.path.abspath(path)
+        if not os.path.isdir(os.path.dirname(self._path)):
+            raise InvalidArgumentError(f"there is no folder for the file {self._path!r}: make it")
         self._clock = clock
         self._begin()
 
@@ -190,6 +211,9 @@ class SQLiteLinkStore:
         self._threads = Threads("aiostow-links", 1)  # a connection is for one at a time
         self._connection: sqlite3.Connection | None = None
         self._purged = self._clock()
+
+    def __reduce__(self) -> Any:
+        return type(self), (self._path, self._clock)
 
     async def state(self, token_id: str) -> LinkState:
         """Return what became of a link."""
@@ -208,9 +232,7 @@ class SQLiteLinkStore:
         }  # fmt: skip
 
         def take(db: sqlite3.Connection) -> bool:
-            if now - self._purged >= _BETWEEN_PURGES:
-                self._purged = now
-                db.execute("DELETE FROM links WHERE expires < ?", (now,))
+            self._purge(db, now)
             return db.execute(_TAKE, values).rowcount == 1
 
         return await self._run(take)
@@ -222,7 +244,13 @@ class SQLiteLinkStore:
 
     async def revoke(self, token_id: str, *, expires: float) -> None:
         """End a link before its time."""
-        await self._run(lambda db: db.execute(_REVOKE, (token_id, math.inf, expires)))
+        now = self._clock()
+
+        def revoke(db: sqlite3.Connection) -> None:
+            self._purge(db, now)
+            db.execute(_REVOKE, (token_id, math.inf, expires))
+
+        await self._run(revoke)
 
     async def aclose(self) -> None:
         """Close the file; used again, the store opens it anew."""
@@ -230,10 +258,21 @@ class SQLiteLinkStore:
             await self._threads.run(self._close)
         self._threads.close()
 
+    def _purge(self, db: sqlite3.Connection, now: float) -> None:
+        if now - self._purged >= _BETWEEN_PURGES:
+            self._purged = now
+            db.execute("DELETE FROM links WHERE expires < ?", (now - _KEPT,))
+
     async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        if self._pid != process_id():  # a connection must not be used across a fork
+        if self._pid != process_id():
+            self._close()
             self._begin()
-        return await self._threads.run(lambda: call(self._open()))
+
+        def run() -> T:
+            with _statements:
+                return call(self._open())
+
+        return await self._threads.run(run)
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -242,7 +281,8 @@ class SQLiteLinkStore:
                 self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False
             )
             try:
-                db.execute("PRAGMA journal_mode = WAL")
+                # Not WAL, in which an idle connection holds locks; a fork does not take them along.
+                db.execute("PRAGMA journal_mode = TRUNCATE")
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute(_SCHEMA)
             except BaseException:

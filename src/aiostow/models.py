@@ -184,23 +184,37 @@ class Link(str):
         methods: the HTTP methods that it allows.
         headers: what a client must send with an upload.
         expires: when it ends.
+        token_id: names it in logs and revocations; None for the service's own links.
     """
 
     methods: tuple[str, ...]
     headers: Mapping[str, str]
     expires: DateTime
+    token_id: str | None
 
     def __new__(
-        cls, url: str, *, methods: tuple[str, ...], headers: Mapping[str, str], expires: DateTime
+        cls,
+        url: str,
+        *,
+        methods: tuple[str, ...],
+        headers: Mapping[str, str],
+        expires: DateTime,
+        token_id: str | None = None,
     ) -> Self:
         link = super().__new__(cls, url)
         link.methods = methods
         link.headers = MappingProxyType(dict(headers))
         link.expires = expires
+        link.token_id = token_id
         return link
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
-        told = {"methods": self.methods, "headers": dict(self.headers), "expires": self.expires}
+        told = {
+            "methods": self.methods,
+            "headers": dict(self.headers),
+            "expires": self.expires,
+            "token_id": self.token_id,
+        }
         return (str(self),), told
 
     def __getstate__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, Unpack
 
 from ..endpoint import Answer, Download, EndpointOptions, LinkEndpoint, LinkRequest, token_in
 from ..storage import Storage
-from ._steps import ClientGoneError, carry_out
+from ._steps import ClientGoneError, carry_out, cut_off
 
 __all__ = ["LinkApp"]
 
@@ -59,11 +59,13 @@ class LinkApp:
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
+    headers: dict[bytes, list[bytes]] = {}
     for name, value in raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
+        headers.setdefault(name, []).append(value)
+    return {
+        name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
+        for name, values in headers.items()
+    }
 
 
 class _Body:
@@ -76,7 +78,7 @@ class _Body:
         while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise ClientGoneError
+                raise cut_off(ConnectionResetError())
             self._ended = not message.get("more_body", False)
             if data := message.get("body", b""):
                 return data  # type: ignore[no-any-return]  # as ASGI says

@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 
-from .._answers import sentence
 from ..endpoint import Answer, Download, EndpointOptions, LinkEndpoint, LinkRequest, token_in
 from ..storage import Storage
 from ..sync import SyncStorage
@@ -32,11 +31,8 @@ def link_view(
 
     @csrf_exempt
     def serve(request: HttpRequest) -> HttpResponseBase:
-        try:
-            answer, body = endpoint.answer(_request(request), Body(_reading(request)))
-        except ClientGoneError:
-            answer, body = _cut_off(), None
-        return _response(answer, body)
+        asked = _request(request)
+        return _response(*endpoint.answer(asked, Body(_reading(request), asked.headers)))
 
     return serve
 
@@ -57,15 +53,16 @@ def async_link_view(
 
     @csrf_exempt
     async def serve(request: HttpRequest) -> HttpResponseBase:
-        body = Body(_reading(request))
+        asked = _request(request)
+        body = Body(_reading(request), asked.headers)
 
         async def receive() -> bytes:
             return body.receive()  # all of it is here already
 
         try:
-            answer = await carry_out(endpoint.serve(_request(request)), receive)
-        except ClientGoneError:
-            answer = _cut_off()
+            answer = await carry_out(endpoint.serve(asked), receive)
+        except ClientGoneError as exc:
+            answer = exc.answer
         download = answer.download
         return _response(answer, None if download is None else _Chunks(download))
 
@@ -103,10 +100,6 @@ def _reading(request: HttpRequest) -> Callable[[int], bytes]:
         # Django takes a body without a length for none; the server knows where it ends.
         return meta["wsgi.input"].read  # type: ignore[no-any-return]  # as WSGI says
     return request.read
-
-
-def _cut_off() -> Answer:
-    return sentence(400, "The body ended too early; nothing was stored.")
 
 
 def _response(answer: Answer, body: Any) -> HttpResponseBase:

@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Unpack
 import flask
 from werkzeug.datastructures import Headers
 
-from .._answers import bad_token, no_token, sentence
+from .._answers import answer_to, bad_token, no_token
 from ..endpoint import Answer, EndpointOptions, LinkRequest, LinkUse, token_in
-from ..errors import InvalidLinkError
+from ..errors import InvalidLinkError, StorageError
 from ..links import InternalLinkTokenData
 from ..models import ShareLinkOperation
 from ..sync import SyncStorage
-from ._steps import Body, ClientGoneError, SyncBody, SyncEndpoint
+from ._steps import Body, Refusal, SyncBody, SyncEndpoint
 
 __all__ = ["LinkViewMixin", "link_blueprint", "url_for"]
 
@@ -85,10 +85,12 @@ class LinkViewMixin:
     """A view that serves the links of one storage, to be mixed with `flask.views.MethodView`.
 
     A subclass says which storage by `get_storage_backend`, and may answer in its own way by
-    `on_upload_success` and `on_delete_success`.
+    `on_upload_success` and `on_delete_success`. Flask-WTF's CSRF protection leaves the view alone
+    if `as_view` is called within the application's context; elsewhere, `csrf.exempt` what it
+    returns.
     """
 
-    decorators = (_exempt_from_csrf,)
+    decorators: ClassVar[list[Callable[..., Any]]] = [_exempt_from_csrf]
     link_options: ClassVar[EndpointOptions] = EndpointOptions()
     """What is given to `LinkEndpoint`, beside the storage."""
 
@@ -109,6 +111,8 @@ class LinkViewMixin:
             return storage.deserialize_link_token(token)
         except InvalidLinkError:
             flask.abort(_response(bad_token()))
+        except StorageError as exc:  # it is closed
+            flask.abort(_response(answer_to(exc, reading=True)))
 
     def on_upload_success(self, token_data: InternalLinkTokenData) -> Any:
         """Return the response to an upload that was stored."""
@@ -166,19 +170,16 @@ def _serve(endpoint: SyncEndpoint, token: str) -> flask.Response:
     request: flask.Request = flask.request._get_current_object()  # type: ignore[attr-defined]  # a proxy's
     headers = {name.lower(): value for name, value in request.headers.items()}
     asked = LinkRequest(request.method, token, headers, request)
-    try:
-        answer, body = endpoint.answer(asked, Body(lambda size: request.stream.read(size)))
-    except ClientGoneError:
-        answer, body = sentence(400, "The body ended too early; nothing was stored."), None
-    return _response(answer, body)
+    incoming = Body(lambda size: request.stream.read(size), headers)
+    return _response(*endpoint.answer(asked, incoming))
 
 
-def _response(answer: Answer, body: SyncBody | None = None) -> flask.Response:
+def _response(answer: Answer, body: SyncBody | Refusal | None = None) -> flask.Response:
     response = flask.Response(
         [answer.body] if body is None else body,
         answer.status,
         Headers(list(answer.headers)),
-        direct_passthrough=body is not None,
+        direct_passthrough=isinstance(body, SyncBody),
     )
     if all(name != "Content-Type" for name, _ in answer.headers):
         del response.headers["Content-Type"]  # Flask has added one
