@@ -47,7 +47,12 @@ class Connection:
         return got
 
     async def answer_to_head(self) -> Got:
-        """Read an answer that has no body, whatever its length."""
+        """Read an answer that has no body, whatever its length; not one that says to go on."""
+        while (got := await self._head()).status == 100:
+            pass
+        return got
+
+    async def _head(self) -> Got:
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.strip().split("\r\n")
         pairs = (line.partition(":") for line in lines)
