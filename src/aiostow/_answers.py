@@ -38,6 +38,10 @@ _ALWAYS: tuple[Header, ...] = (
 )
 _NO_STORE: Header = ("Cache-Control", "no-store")
 _OCTETS = "application/octet-stream"
+_UNKNOWN = (
+    _OCTETS,
+    "binary/octet-stream",
+)  # the second is S3's, for what was stored without a type
 _CODING = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: *, *[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 _TYPES = mimetypes.MimeTypes()  # Python's own table: the machine's differ
 
@@ -199,7 +203,7 @@ def _content_type(grant: InternalLinkTokenData, entry: ListEntry, name: str) -> 
     if grant.content_type is not None:
         return grant.content_type
     stored = entry.content_type
-    if stored and stored != _OCTETS and CONTENT_TYPE.fullmatch(stored):
+    if stored and stored not in _UNKNOWN and CONTENT_TYPE.fullmatch(stored):
         return stored
     for each in (name, grant.path):
         guess, coding = _types().guess_type(each.rpartition("/")[2].replace(":", "_"))

@@ -36,12 +36,16 @@ class Validators:
     modified: int
 
     @classmethod
-    def of(cls, entry: ListEntry) -> Validators:
-        """Return those of an object; hashed, since inodes and checksums are nobody's business."""
+    def of(cls, entry: ListEntry, *, exact: bool = True) -> Validators:
+        """Return those of an object; hashed, since inodes and checksums are nobody's business.
+
+        Args:
+            entry: the object.
+            exact: whether etags of its storage tell any two versions apart.
+        """
         modified = int(entry.last_modified.timestamp())
         if entry.etag is not None:
-            return cls(f'"{_hashed(entry.etag)}"', modified)
-        # Only what was asked of the disk is known: two versions may look alike.
+            return cls(f'{"" if exact else "W/"}"{_hashed(entry.etag)}"', modified)
         return cls(f'W/"{_hashed(f"{entry.last_modified.timestamp()}-{entry.size}")}"', modified)
 
     @property

@@ -14,7 +14,7 @@ except ModuleNotFoundError as exc:
         name=exc.name,
     ) from exc
 
-_MOST_BESIDE = 64 << 10  # bytes of other fields
+_MOST_BESIDE = 64 << 10  # bytes of other fields, and of the headers of all
 _MOST_PARTS = 100
 
 
@@ -109,9 +109,11 @@ class FormFile:
 
     def _on_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
+        self._count(end - start)
 
     def _on_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
+        self._count(end - start)
 
     def _on_header(self) -> None:
         self._headers[self._name.lower()] = self._value
@@ -132,7 +134,10 @@ class FormFile:
         if self._within:
             self._pieces.append(data[start:end])
             return
-        self._beside += end - start
+        self._count(end - start)
+
+    def _count(self, length: int) -> None:
+        self._beside += length
         if self._beside > _MOST_BESIDE:
             raise BadFormError("the form holds too much beside its file")
 

@@ -58,7 +58,7 @@ from .errors import (
 from .files import Opening, Writer
 from .links import InternalLinkTokenData, claimed_audience
 from .linkstore import LinkStore
-from .models import ByteRange, ListEntry, ShareLinkOperation
+from .models import ByteRange, ListEntry, ShareLinkOperation, Support
 from .storage import Storage
 
 __all__ = [
@@ -206,8 +206,8 @@ class LinkEndpoint:
     def serve(self, request: LinkRequest) -> Steps[Answer]:
         """Return the steps that lead to the answer to a request.
 
-        What a hook raises, other than a `LinkRefusedError` before anything is done, and what ends
-        the receiving of the body passes through, after everything that was begun is undone.
+        What a hook raises, other than `LinkRefusedError`, and what ends the receiving of the body
+        passes through, after everything that was begun is undone.
         """
         try:
             answer = yield from self._serve(request)
@@ -266,26 +266,26 @@ class LinkEndpoint:
             use.entry = yield from _await(use, lambda: storage.stat(grant.path))
             if use.method == "GET":
                 yield from _tell(self._on_download, use)
-            return self._handed_to_front(grant, use.entry, *file)
+            return self._handed_to_front(use, use.entry, *file)
         if use.method == "HEAD" or file is not None or _is_conditional(headers):
             entry = yield from _await(use, lambda: storage.stat(grant.path))
-            found = Validators.of(entry)
+            found = _validators(use.storage, entry)
             failed = failed_condition(headers, found, reading=True)
             if failed == 412:
                 raise _other_version()
             if failed == 304:
                 return Answer(304, unchanged_headers(grant, found))
             if use.method == "HEAD":
-                return self._sent(grant, entry, None, None)
+                return self._sent(use, entry, None, None)
             if file is not None:
                 use.entry = entry
                 yield from _tell(self._on_download, use)
-                return self._sent(grant, entry, None, PathDownload(file[0], entry.size))
+                return self._sent(use, entry, None, PathDownload(file[0], entry.size))
 
         def span_of(entry: ListEntry) -> ByteRange | None:
             if grant.once:
                 return None
-            return wanted_range(headers, Validators.of(entry), entry.size, self._clock())
+            return wanted_range(headers, _validators(use.storage, entry), entry.size, self._clock())
 
         try:
             download = yield from _await(use, lambda: open_download(storage, grant.path, span_of))
@@ -302,19 +302,20 @@ class LinkEndpoint:
             yield Await(storage, download.aclose)
             yield from claim.give_back()
             raise
-        return self._sent(grant, download.entry, download.span, download)
+        return self._sent(use, download.entry, download.span, download)
 
     def _sent(
         self,
-        grant: InternalLinkTokenData,
+        use: LinkUse,
         entry: ListEntry,
         span: ByteRange | None,
         download: Download | None,
     ) -> Answer:
+        grant = use.grant
         headers: list[Header] = [
             *content_headers(grant, entry, self._inline_types),
             *length_headers(entry.size, span),
-            *version_headers(grant, Validators.of(entry)),
+            *version_headers(grant, _validators(use.storage, entry)),
         ]
         if not grant.once:
             headers.append(("Accept-Ranges", "bytes"))
@@ -336,9 +337,7 @@ class LinkEndpoint:
             return None
         return file_of(use.storage, use.grant.path)
 
-    def _handed_to_front(
-        self, grant: InternalLinkTokenData, entry: ListEntry, path: str, key: str
-    ) -> Answer:
+    def _handed_to_front(self, use: LinkUse, entry: ListEntry, path: str, key: str) -> Answer:
         """Name a file to the server in front, which knows ranges, conditions and versions."""
         if self._accel_redirect is not None:
             handed = ("X-Accel-Redirect", f"{self._accel_redirect.rstrip('/')}/{quote(key)}")
@@ -346,7 +345,7 @@ class LinkEndpoint:
             handed = ("X-Sendfile", quote(path))
         headers = [
             header
-            for header in self._sent(grant, entry, None, None).headers
+            for header in self._sent(use, entry, None, None).headers
             if header[0] not in ("Content-Length", "ETag", "Last-Modified", "Accept-Ranges")
         ]
         return Answer(200, [*headers, ("Content-Length", "0"), handed])
@@ -389,11 +388,13 @@ class LinkEndpoint:
             raise
         yield from self._succeeded(use)
         made = 201 if options.get("if_absent") else 204
-        return done(made, Validators.of(use.entry).headers[0])
+        return done(made, _validators(use.storage, use.entry).headers[0])
 
     def _succeeded(self, use: LinkUse) -> Steps[None]:
-        if self._on_success is not None:
-            yield Tell(use.storage, self._on_success, use)
+        try:
+            yield from _tell(self._on_success, use)
+        except RefusedError:
+            _log.error("link %s: on_success refuses what is done already", use.grant.token_id)
 
     def _write_options(self, use: LinkUse, headers: Mapping[str, str]) -> Steps[dict[str, Any]]:
         """Check what may be written, as far as it shows now, and return options of the write."""
@@ -413,7 +414,7 @@ class LinkEndpoint:
     def _checked_entry(self, use: LinkUse, headers: Mapping[str, str]) -> Steps[ListEntry | None]:
         """Return what is there, which must be what the request expects."""
         entry = yield from self._stat(use)
-        found = None if entry is None else Validators.of(entry)
+        found = None if entry is None else _validators(use.storage, entry)
         if failed_condition(headers, found, reading=False):
             raise _other_version()
         return entry
@@ -449,6 +450,11 @@ class LinkEndpoint:
 
 
 _CONFLICTS = (FileExistsInStorageError, WriteConflictError)
+
+
+def _validators(storage: Storage, entry: ListEntry) -> Validators:
+    exact = storage.driver.capabilities.versions is Support.native
+    return Validators.of(entry, exact=exact)
 
 
 def _other_version() -> RefusedError:

@@ -316,6 +316,8 @@ class Capabilities:
         copy: copies without moving the bytes through this process.
         move: renames as one step; emulated is a copy, then a delete.
         update: mode ``"rw"``.
+        versions: etags tell any two versions apart; emulated ones only those that were written in
+            different seconds.
         links: `link_to`; emulated is by tokens, for an endpoint of yours.
         ordered: listings come in the UTF-8 byte order of full keys.
         nested_keys: ``a`` and ``a/b`` can exist together (False on disks).
@@ -328,6 +330,7 @@ class Capabilities:
     copy: Support = Support.native
     move: Support = Support.emulated
     update: Support = Support.unsupported
+    versions: Support = Support.native
     links: Support = Support.unsupported
     ordered: bool = True
     nested_keys: bool = True

@@ -63,7 +63,9 @@ class SFTPDriver:
         config: where it is and who asks.
     """
 
-    capabilities: Capabilities = Capabilities(create_only=Support.native, nested_keys=False)
+    capabilities: Capabilities = Capabilities(
+        create_only=Support.native, versions=Support.emulated, nested_keys=False
+    )
     write_limits = LIMITS
 
     def __init__(self, config: SFTPConfig) -> None:

@@ -151,6 +151,7 @@ class MemoryDriver:
     def __init__(self) -> None:
         self._objects: dict[str, _Object] = {}
         self._version = 0
+        self._run = uuid4().hex[:12]  # versions are not those of another process, or of one before
         self.identity: str = f"memory:{uuid4()}"
 
     def __reduce__(self) -> Any:
@@ -203,7 +204,7 @@ class MemoryDriver:
 
     def _next_etag(self) -> str:
         self._version += 1
-        return f"{self._version:x}"
+        return f"{self._run}-{self._version:x}"
 
     async def stat(self, key: str) -> ListEntry:
         return self.find(key).entry
