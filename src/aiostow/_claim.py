@@ -82,8 +82,11 @@ class Claim:
         if store is None or not self._grant.once or not self._until:
             return
         self._until = 0.0
+        # Not cut off by a second cancellation, or nobody could use the link until the hold ends.
+        finish = self._storage._shared.cleanups.finish
+        token_id, holder = self._grant.token_id, self._holder
         try:
-            yield Await(self._storage, lambda: store.release(self._grant.token_id, self._holder))
+            yield Await(self._storage, lambda: finish(store.release(token_id, holder)))
         except Exception:  # noqa: BLE001  # a store's: the answer is another failure already
             _log.exception("the store of links failed: link %s stays taken", self._grant.token_id)
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 
 from .models import ByteRange, ListEntry
@@ -77,7 +78,8 @@ def failed_condition(headers: Headers, found: Validators | None, *, reading: boo
     tags = headers.get("if-none-match")
     if tags is not None:
         # A list that is not read may name it: a download is sent again, a change is not made.
-        if _names(tags, found, strong=False) or (not reading and len(tags) > _LONGEST_TAGS):
+        unread = found is not None and not reading and len(tags) > _LONGEST_TAGS
+        if unread or _names(tags, found, strong=False):
             return 304 if reading else 412
     elif reading and found is not None:
         since = _seconds(headers.get("if-modified-since"))
@@ -107,7 +109,10 @@ def _seconds(date: str | None) -> float | None:
     if date is None or len(date) > _LONGEST_RANGE:
         return None
     try:
-        return parsedate_to_datetime(date).timestamp()
+        moment = parsedate_to_datetime(date)
+        if moment.tzinfo is None:  # the oldest form has none, and means UTC
+            moment = moment.replace(tzinfo=UTC)
+        return moment.timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
 
@@ -142,6 +147,8 @@ def wanted_range(headers: Headers, found: Validators, size: int, now: float) -> 
         return None
     first, last = match.groups()
     if not first:
+        if not size and int(last):
+            return None  # the last bytes of nothing are all of it
         begin, end = max(size - int(last), 0), size
     else:
         begin, end = int(first), min(int(last) + 1, size) if last else size

@@ -53,7 +53,11 @@ class OpenDownload:
 
 
 async def open_download(
-    storage: Storage, key: str, span_of: Callable[[ListEntry], ByteRange | None]
+    storage: Storage,
+    key: str,
+    span_of: Callable[[ListEntry], ByteRange | None],
+    *,
+    if_match: str | None,
 ) -> OpenDownload:
     """Open an object and read its first bytes.
 
@@ -61,8 +65,9 @@ async def open_download(
         storage: of the object.
         key: of the object.
         span_of: returns which of its bytes are to be sent, None for all.
+        if_match: the only version that is meant, where only one is.
     """
-    reader = await storage.open(key)
+    reader = await storage.open(key, if_match=if_match)
     try:
         download = OpenDownload(reader, span_of(reader.entry))
         await download.begin()

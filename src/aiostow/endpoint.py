@@ -262,6 +262,7 @@ class LinkEndpoint:
     def _download(self, use: LinkUse, claim: Claim, request: LinkRequest) -> Steps[Answer]:
         storage, grant, headers = use.storage, use.grant, request.headers
         file = self._file_to_send(use, request)
+        meant: str | None = None  # the version that was checked, where it was to be that one
         if file is not None and self._in_front:
             use.entry = yield from _await(use, lambda: storage.stat(grant.path))
             if use.method == "GET":
@@ -277,6 +278,8 @@ class LinkEndpoint:
                 return Answer(304, unchanged_headers(grant, found))
             if use.method == "HEAD":
                 return self._sent(use, entry, None, None)
+            if not headers.keys().isdisjoint(("if-match", "if-unmodified-since")):
+                meant = entry.etag
             if file is not None:
                 use.entry = entry
                 yield from _tell(self._on_download, use)
@@ -288,7 +291,10 @@ class LinkEndpoint:
             return wanted_range(headers, _validators(use.storage, entry), entry.size, self._clock())
 
         try:
-            download = yield from _await(use, lambda: open_download(storage, grant.path, span_of))
+            download = yield from _await(
+                use,
+                lambda: open_download(storage, grant.path, span_of, if_match=meant),
+            )
         except UnsatisfiableError as exc:
             told = ("Content-Range", f"bytes */{exc.size}")
             raise refused(416, "There is nothing of that range.", told) from None
@@ -299,8 +305,10 @@ class LinkEndpoint:
         except GeneratorExit:
             raise
         except BaseException:
-            yield Await(storage, download.aclose)
-            yield from claim.give_back()
+            try:
+                yield Await(storage, download.aclose)
+            finally:
+                yield from claim.give_back()
             raise
         return self._sent(use, download.entry, download.span, download)
 
@@ -372,16 +380,19 @@ class LinkEndpoint:
             body.end()
             use.size = body.size
             yield from _tell(self._on_upload, use)
+            yield from _await(use, writer._prepare)
             yield from claim.confirm()  # before it becomes visible: of two, one must not
             committing = True
             use.entry = yield from _await(use, writer.commit)
         except GeneratorExit:
             raise
         except BaseException as exc:
-            if writer is not None:
-                yield Await(use.storage, writer.abort)
-            if not (committing and _may_be_done(exc)):
-                yield from claim.give_back()
+            try:
+                if writer is not None:
+                    yield Await(use.storage, writer.abort)
+            finally:
+                if not (committing and _may_be_done(exc)):
+                    yield from claim.give_back()
             asked = grant.overwrite and not options.keys().isdisjoint(("if_absent", "if_match"))
             if asked and isinstance(exc.__cause__, _CONFLICTS):
                 raise _other_version() from exc

@@ -171,15 +171,19 @@ class Writer(File):
             return await self._commit()
 
     async def _commit(self) -> ListEntry:
+        await self._prepare()
+        self._closed = True
+        self.entry = await self._cleanups.finish(self._commit_or_abort())
+        return self.entry
+
+    async def _prepare(self) -> None:
+        """Wait until all that was written is stored, invisibly; what is left is one step."""
         self._check_broken()
         try:
             await self._pipeline.prepare()
         except BaseException:
             await self.abort()
             raise
-        self._closed = True
-        self.entry = await self._cleanups.finish(self._commit_or_abort())
-        return self.entry
 
     async def _commit_or_abort(self) -> ListEntry:
         try:
