@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,7 @@ def serving(server: str, folder: Path, *specs: dict[str, Any], **options: Any) -
     env = {
         "AIOSTOW_TEST": json.dumps({"storages": arguments, "options": options}),
         "AIOSTOW_TEST_NOTES": str(notes),
-        "PYTHONPATH": str(_HERE),
+        "PYTHONPATH": os.pathsep.join([str(_HERE), os.environ.get("PYTHONPATH", "")]),
         "PYTHONWARNINGS": "default",
     }
     with process(SERVERS[server](port), log, env) as started:
