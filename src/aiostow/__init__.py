@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._extras import missing_extra
 from .errors import (
     AmbiguousWriteError,
     BlockingCallError,
@@ -145,9 +146,7 @@ def __getattr__(name: str) -> Any:
         sdk = (exc.name or "").partition(".")[0]
         if sdk not in _SDKS.get(module, ()):
             raise
-        raise ImportError(
-            f"{name} needs the extra {module!r}: pip install 'aiostow[{module}]'", name=exc.name
-        ) from exc
+        raise missing_extra(name, module, exc) from exc
 
 
 def __dir__() -> list[str]:

@@ -104,6 +104,8 @@ class Claim:
             raise refused(409, "This link is being used just now.")
 
     def _refuse(self, state: LinkState) -> None:
+        if state in (LinkState.revoked, LinkState.used):
+            _log.info("link %s was refused: it is %s", self._grant.token_id, state.value)
         if state is LinkState.revoked:
             raise RefusedError(bad_token())
         if state is LinkState.used:

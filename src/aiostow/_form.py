@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._extras import missing_extra
+
 try:
     from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import MultipartParser, parse_options_header
 except ModuleNotFoundError as exc:
-    raise ImportError(
-        "an endpoint that serves links needs the extra 'endpoint', which is also part of the "
-        "extras 'starlette', 'flask' and 'django': pip install 'aiostow[endpoint]'",
-        name=exc.name,
-    ) from exc
+    # It is part of the extras of the frameworks, too.
+    raise missing_extra("an endpoint that serves links", "endpoint", exc) from exc
 
 _MOST_BESIDE = 64 << 10  # bytes of other fields, and of the headers of all
 _MOST_PARTS = 100

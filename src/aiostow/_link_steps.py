@@ -45,7 +45,7 @@ class LinkRefusedError(Exception):
         status: of HTTP, 400 to 599.
     """
 
-    def __init__(self, message: str = "This use is refused.", *, status: int = 403) -> None:
+    def __init__(self, message: str = "This use is refused.", status: int = 403) -> None:
         super().__init__(message)
         if not 400 <= status <= 599:
             raise InvalidArgumentError(f"a refusal has a status of 400 to 599, not {status}")
@@ -53,8 +53,8 @@ class LinkRefusedError(Exception):
         self.status = status
 
 
-Hook: TypeAlias = Callable[[LinkUse], Awaitable[object] | object]
-"""Is told of a use; may be async. It refuses by raising `LinkRefusedError`."""
+Hook: TypeAlias = Callable[[LinkUse], Awaitable[None] | None]
+"""Is told of a use; may be async. It refuses by raising `LinkRefusedError`, and returns nothing."""
 
 
 @dataclass(frozen=True, slots=True)

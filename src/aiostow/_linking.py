@@ -55,6 +55,19 @@ class LinkKeywords(TypedDict, total=False):
     disposition: Disposition
 
 
+def check_base_url(base_url: str) -> str:
+    """Return a base URL without its ending ``/``, or an empty one.
+
+    Raises:
+        InvalidArgumentError: it is no URL.
+    """
+    if base_url and not _BASE_URL.fullmatch(base_url):
+        raise InvalidArgumentError(
+            f"base_url {base_url!r} is no base URL: write it as in 'https://files.example'"
+        )
+    return base_url.rstrip("/")
+
+
 @dataclass(frozen=True)
 class LinkConfig:
     """How a storage makes links. It does not travel in pickles, and its repr holds no secret."""
@@ -284,8 +297,8 @@ class Linking(StorageCore):
         keys = self._links.keys
         if keys is None:
             raise UnsupportedOperationError(
-                "this storage has no secret_key, without which it makes and honours no links; it "
-                "does not travel in pickles"
+                "this storage has no secret_key, without which it makes and honours no links: give "
+                "it one from your configuration, also where it comes out of a pickle"
             )
         return LinkSigner(keys, audience_of(self), self._shared.clock)
 

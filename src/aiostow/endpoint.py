@@ -8,6 +8,7 @@ out the steps in its own way, see `integrations/`.
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -46,6 +47,7 @@ from ._upload_body import UploadBody
 from .errors import (
     AmbiguousWriteError,
     ConnectionLostError,
+    ExpiredLinkError,
     FileExistsInStorageError,
     FileNotFoundInStorageError,
     InvalidArgumentError,
@@ -184,6 +186,17 @@ class LinkEndpoint:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.storages: tuple[Storage, ...] = _checked_storages(storages)
+        hooks = {
+            "authorize": authorize, "on_download": on_download, "on_upload": on_upload,
+            "on_remove": on_remove, "on_success": on_success,
+        }  # fmt: skip
+        for name, hook in hooks.items():
+            _check_hook(name, hook)
+        if store is not None and (isinstance(store, type) or not hasattr(store, "take")):
+            raise InvalidTypeError(
+                "store must be a LinkStore such as SQLiteLinkStore('links.db'), not "
+                f"{store.__name__ if isinstance(store, type) else type(store).__name__}"
+            )
         self._authorize = authorize
         self._on_download = on_download
         self._on_upload = on_upload
@@ -197,6 +210,11 @@ class LinkEndpoint:
             raise InvalidArgumentError(
                 "accel_redirect and x_sendfile hand paths to the server, which opens them outside "
                 "of the confinement to the root: say trusted_tree=True if that is safe"
+            )
+        if accel_redirect is not None and (x_sendfile or not accel_redirect.startswith("/")):
+            raise InvalidArgumentError(
+                "accel_redirect is an internal location of nginx, such as '/protected/', and "
+                "excludes x_sendfile, which is for other servers"
             )
         self._trusted_tree = trusted_tree
         self._accel_redirect = accel_redirect
@@ -250,11 +268,17 @@ class LinkEndpoint:
         for storage in candidates:
             try:
                 return storage, storage.deserialize_link_token(token)
+            except ExpiredLinkError:
+                _log.info("a link was refused: it has expired")
+                return None
             except InvalidLinkError:
                 continue  # perhaps of another view of the same storage
             except StorageError as exc:  # it is closed
                 _log.error("a link could not be judged: %s", type(exc).__name__)
                 raise RefusedError(answer_to(exc, reading=True)) from exc
+        _log.info(
+            "a link was refused: it was changed, or made with another secret or for another storage"
+        )
         return None
 
     # -- download ---------------------------------------------------------------------------------
@@ -402,9 +426,11 @@ class LinkEndpoint:
         return done(made, _validators(use.storage, use.entry).headers[0])
 
     def _succeeded(self, use: LinkUse) -> Steps[None]:
+        if self._on_success is None:
+            return
         try:
-            yield from _tell(self._on_success, use)
-        except RefusedError:
+            yield Tell(use.storage, self._on_success, use)
+        except LinkRefusedError:
             _log.error("link %s: on_success refuses what is done already", use.grant.token_id)
 
     def _write_options(self, use: LinkUse, headers: Mapping[str, str]) -> Steps[dict[str, Any]]:
@@ -504,23 +530,44 @@ def _tell(hook: Hook | None, use: LinkUse) -> Steps[None]:
     if hook is None:
         return
     try:
-        yield Tell(use.storage, hook, use)
+        returned = yield Tell(use.storage, hook, use)
     except LinkRefusedError as exc:
         raise refused(exc.status, exc.message) from exc
+    if returned is not None:  # was False meant to refuse?
+        raise InvalidTypeError(
+            f"a hook refuses by raising LinkRefusedError, and returns nothing, not {returned!r}"
+        )
+
+
+def _check_hook(name: str, hook: Hook | None) -> None:
+    if hook is None:
+        return
+    if not callable(hook):
+        raise InvalidTypeError(f"{name} must be a function, not {type(hook).__name__}")
+    try:
+        inspect.signature(hook).bind(None)
+    except TypeError:
+        raise InvalidTypeError(f"{name} must take one argument, the LinkUse") from None
+    except ValueError:  # a builtin that does not tell
+        return
 
 
 def _checked_storages(storages: Storage | Iterable[Storage]) -> tuple[Storage, ...]:
-    given = (storages,) if isinstance(storages, Storage) else tuple(storages)
+    given: tuple[object, ...] = (storages,)
+    if isinstance(storages, Iterable) and not isinstance(storages, (str, type)):
+        given = tuple(storages)
+    checked = []
     for storage in given:
         if not isinstance(storage, Storage):
+            what = storage.__name__ if isinstance(storage, type) else type(storage).__name__
             raise InvalidTypeError(
-                f"an endpoint serves storages such as LocalFSStorage(...), not "
-                f"{type(storage).__name__}"
+                f"this endpoint awaits storages such as LocalFSStorage(...), and takes no {what}"
             )
         if not honours_links(storage):
             raise InvalidArgumentError(
                 f"storage {storage.name!r} has no secret_key, without which it honours no links"
             )
-    if not given:
+        checked.append(storage)
+    if not checked:
         raise InvalidArgumentError("an endpoint serves at least one storage")
-    return given
+    return tuple(checked)

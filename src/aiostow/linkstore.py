@@ -5,12 +5,15 @@ from __future__ import annotations
 import enum
 import math
 import os
+import re
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
 
 from ._process import process_id
 from ._threads import Threads
@@ -20,6 +23,7 @@ __all__ = ["LinkState", "LinkStore", "MemoryLinkStore", "SQLiteLinkStore"]
 
 T = TypeVar("T")
 
+_TOKEN_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 _BETWEEN_PURGES = 60.0  # seconds
 _KEPT = 24 * 3600.0  # seconds after its end that a link is remembered: clocks differ, and are set
 _BUSY = 10.0  # seconds that one process waits for another's write
@@ -63,12 +67,15 @@ class LinkStore(Protocol):
         """Make a link free that `holder` has taken, also for good."""
         ...
 
-    async def revoke(self, token_id: str, *, expires: float) -> None:
+    async def revoke(self, token_id: str, *, expires: datetime | float) -> None:
         """End a link before its time, whether or not it is for one use.
 
         Args:
             token_id: of the link.
-            expires: when it would have ended by itself, in seconds since the epoch.
+            expires: when it would have ended by itself: an aware time, or seconds since the epoch.
+
+        Raises:
+            InvalidArgumentError: this is the id of no token, such as a whole link.
         """
         ...
 
@@ -90,6 +97,15 @@ def _state(holder: str | None, until: float, now: float) -> LinkState:
     if until == math.inf:
         return LinkState.used
     return LinkState.held if until > now else LinkState.free
+
+
+def _checked(token_id: str, expires: datetime | float) -> float:
+    """Return when a revoked link would have ended; refuse what would revoke nothing."""
+    if not isinstance(token_id, str) or not _TOKEN_ID.fullmatch(token_id):
+        raise InvalidArgumentError(
+            "this is the id of no token: give link.token_id, or the token_id of its grant"
+        )
+    return expires.timestamp() if isinstance(expires, datetime) else float(expires)
 
 
 class MemoryLinkStore:
@@ -132,12 +148,13 @@ class MemoryLinkStore:
             if taken is not None and taken.holder == holder:
                 del self._taken[token_id]
 
-    async def revoke(self, token_id: str, *, expires: float) -> None:
-        """End a link before its time."""
+    async def revoke(self, token_id: str, *, expires: datetime | float) -> None:
+        """End a link before its time; see `LinkStore.revoke`."""
+        last = _checked(token_id, expires)
         with self._lock:
             self._purge(self._clock())
             taken = self._taken.get(token_id)
-            last = expires if taken is None else max(expires, taken.expires)
+            last = last if taken is None else max(last, taken.expires)
             self._taken[token_id] = _Taken(None, math.inf, last)
 
     async def aclose(self) -> None:
@@ -242,15 +259,24 @@ class SQLiteLinkStore:
         query = "DELETE FROM links WHERE token_id = ? AND holder = ?"
         await self._run(lambda db: db.execute(query, (token_id, holder)))
 
-    async def revoke(self, token_id: str, *, expires: float) -> None:
-        """End a link before its time."""
+    async def revoke(self, token_id: str, *, expires: datetime | float) -> None:
+        """End a link before its time; see `LinkStore.revoke`."""
+        last = _checked(token_id, expires)
         now = self._clock()
 
         def revoke(db: sqlite3.Connection) -> None:
             self._purge(db, now)
-            db.execute(_REVOKE, (token_id, math.inf, expires))
+            db.execute(_REVOKE, (token_id, math.inf, last))
 
         await self._run(revoke)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the file; used again, the store opens it anew."""

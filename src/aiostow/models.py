@@ -184,13 +184,13 @@ class Link(str):
         methods: the HTTP methods that it allows.
         headers: what a client must send with an upload.
         expires: when it ends.
-        token_id: names it in logs and revocations; None for the service's own links.
+        token_id: names it in logs and revocations; empty for the service's own links.
     """
 
     methods: tuple[str, ...]
     headers: Mapping[str, str]
     expires: DateTime
-    token_id: str | None
+    token_id: str
 
     def __new__(
         cls,
@@ -199,7 +199,7 @@ class Link(str):
         methods: tuple[str, ...],
         headers: Mapping[str, str],
         expires: DateTime,
-        token_id: str | None = None,
+        token_id: str = "",
     ) -> Self:
         link = super().__new__(cls, url)
         link.methods = methods

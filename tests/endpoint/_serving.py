@@ -14,7 +14,7 @@ from uuid import uuid4
 from aiostow import Storage
 from tests.servers._process import free_ports, need, process, wait_for_http
 
-from ._app import PATH, storage_of
+from ._app import PATH, SECRET, storage_of
 
 _MODULE = "tests.endpoint._app"
 
@@ -71,6 +71,17 @@ SERVERS: dict[str, Callable[[int], list[str]]] = {
 ADAPTERS = ("uvicorn-starlette", "gunicorn-flask", "gunicorn-django", "uvicorn-django")
 """One of each adapter."""
 
+KINDS = ("memory", "local", "sftp", "s3")
+
+# Three frameworks suffice over S3, where each test takes longest.
+ENDPOINTS = tuple(
+    (server, kind)
+    for kind in KINDS
+    for server in ADAPTERS
+    if (server, kind) != ("uvicorn-django", "s3")
+)
+"""Each adapter over each kind of storage."""
+
 
 @dataclass
 class Served:
@@ -118,3 +129,13 @@ def serving(server: str, folder: Path, *specs: dict[str, Any], **options: Any) -
     with process(SERVERS[server](port), log, env) as started:
         wait_for_http(port, started, log)
         yield Served(url, port, started.pid, storage_of(**arguments[0]), log, notes)
+
+
+@contextlib.contextmanager
+def discreet(it: Served) -> Iterator[None]:
+    """Within the block the server prints no token, and nothing that went wrong."""
+    before = it.log.stat().st_size
+    yield
+    printed = it.log.read_bytes()[before:].decode(errors="replace")
+    for word in ("Traceback", "token=", "eyJ", "ResourceWarning", SECRET):
+        assert word not in printed, printed[-2000:]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import boto3
+import httpx
 import pytest
 
 from tests.servers import SFTPServer, sshd, swift
 from tests.servers.running import running
 
-from ._serving import Served, serving
+from ._answers import Version
+from ._bodies import SMALL
+from ._place import Place
+from ._serving import ENDPOINTS, Served, discreet, serving
 
 Spec = dict[str, Any]
 
@@ -76,3 +81,42 @@ def endpoint(
 def key() -> str:
     """A key of this test's own."""
     return f"{uuid4().hex[:12]}/file.bin"
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx.Client]:
+    """A client that keeps connections, for less long than any of the servers does."""
+    limits = httpx.Limits(keepalive_expiry=1)
+    with httpx.Client(limits=limits, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.Runner]:
+    """A loop to make links on; one for each would take longer than the links."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module", params=ENDPOINTS, ids=lambda param: "-".join(param))
+def served(
+    request: pytest.FixtureRequest, endpoint: Callable[[str, str], Served]
+) -> Iterator[Served]:
+    """Each adapter over each kind of storage; after a file's tests of it, its log is looked at."""
+    server, kind = request.param
+    it = endpoint(server, kind)
+    with discreet(it):
+        yield it
+
+
+@pytest.fixture
+def place(served: Served, http: httpx.Client, loop: asyncio.Runner, key: str) -> Place:
+    """A key of the test's own on each of the endpoints."""
+    return Place(http, loop, served, key)
+
+
+@pytest.fixture(scope="module")
+def standing(served: Served, http: httpx.Client, loop: asyncio.Runner) -> tuple[Place, Version]:
+    """An object of ten bytes for all tests that only read."""
+    place = Place(http, loop, served, "standing/file.bin")
+    return place, place.store(SMALL)

@@ -59,6 +59,12 @@ assert client.delete(target).status_code == 204
 assert seen == [(True, threading.current_thread().name)], seen
 missing = client.get(target)
 assert missing.status_code == 404 and b"Traceback" not in missing.content
+from django.core.exceptions import ImproperlyConfigured
+try:
+    client.get("/b/?token=x")  # without the event loop that the storage would need
+    raise AssertionError("it was served")
+except ImproperlyConfigured as exc:
+    assert "link_view(SyncStorage" in str(exc)
 facade.close()
 """
 
@@ -68,10 +74,10 @@ async def main():
     assert link.startswith("/a/t/?token="), link
     token = "?" + link.partition("?")[2]
     client = AsyncClient(enforce_csrf_checks=True)
-    put = await client.post("/b/" + token, b"data" * 100000, content_type="text/plain")
+    put = await client.post("/b/" + token, b"data" * 1000000, content_type="text/plain")
     assert put.status_code == 204, put
     got = await client.get("/b/" + token)
-    assert b"".join([part async for part in got]) == b"data" * 100000
+    assert b"".join([part async for part in got]) == b"data" * 1000000
     got.close()
     # One that is never iterated is closed all the same.
     unread = await client.get("/b/" + token)

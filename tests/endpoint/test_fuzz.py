@@ -25,6 +25,7 @@ from aiostow.models import WriteOptions
 from aiostow.sync import SyncStorage
 
 from . import _app
+from ._answers import SECURITY
 
 SECRET = _app.SECRET
 BATCH = 20
@@ -35,13 +36,6 @@ CANARY = "canary-7f3a"
 """In every key, and never in an answer."""
 CONTENT = b"0123456789"
 BYSTANDERS = {f"{CANARY}/other": b"other", f"{CANARY}/there/x": b"x", "there": b"y"}
-
-SECURITY = {
-    "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; sandbox",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-}
 
 # -- what is sent ---------------------------------------------------------------------------------
 

@@ -1,145 +1,107 @@
-"""Links for one use, raced for by many clients on several processes."""
+"""What uses a link for one use up, and what does not."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from ._client import Connection, race
-from ._serving import Served, serving
-
-pytestmark = pytest.mark.anyio
-
-CLIENTS = 50
-RACES = 100
-
-
-async def _races(it: Served, method: str, bodies: list[bytes]) -> list[Counter[int]]:
-    """Race for new links, on connections that are kept; return the statuses of each race."""
-    links = [
-        await it.storage.link_to(f"{number}/file", "du", 600, once=True) for number in range(RACES)
-    ]
-    connections = await _spread(it)
-    races = []
-    for link in links:
-        got = await race(method, link, connections, bodies)
-        races.append(Counter(each.status for each in got))
-        for index, each in enumerate(got):
-            if each.headers.get("connection") == "close":  # servers do, after some requests
-                await connections[index].close()
-                connections[index] = await Connection.to(link)
-    for connection in connections:
-        await connection.close()
-    return races
+from ._answers import (
+    ENCODED,
+    EXISTS,
+    MISSING,
+    NOT_ALLOWED,
+    OTHER_VERSION,
+    USED,
+    done,
+    refusal,
+    said,
+    sent,
+    too_large,
+    unchanged,
+)
+from ._bodies import FORM, SMALL, WHOLE, chunked
+from ._place import METHODS, Place
 
 
-async def _spread(it: Served) -> list[Connection]:
-    """Return connections of which each process has its share."""
-    having: dict[int, list[Connection]] = {}
-    surplus: list[Connection] = []
-    for batch in range(100):
-        links = [await it.storage.link_to(f"which/{batch}/{n}", "d", 600) for n in range(20)]
-        connections = [await Connection.to(link) for link in links]
-        await asyncio.gather(*(each.send("HEAD", link) for each, link in zip(connections, links)))
-        for each in connections:
-            await each.answer_to_head()
-        noted = (json.loads(line) for line in it.notes.read_text().splitlines())
-        processes = {key: pid for pid, _, _, key, _ in noted}
-        for number, each in enumerate(connections):
-            mine = having.setdefault(processes[f"which/{batch}/{number}"], [])
-            (mine if len(mine) < -(-CLIENTS // 4) else surplus).append(each)
-        if len(having) == 4 and sum(map(len, having.values())) >= CLIENTS:
-            break
-    kept = [each for mine in having.values() for each in mine]
-    surplus += kept[CLIENTS:]
-    for each in surplus:
-        await each.close()
-    assert len(having) == 4
-    return kept[:CLIENTS]
+@pytest.mark.parametrize("span", [None, "bytes=2-3", "bytes=99-"])
+def test_a_link_for_one_use_downloads_the_whole_file_once(place: Place, span: str | None) -> None:
+    link = place.link("d", once=True)
+    # What sends nothing of the file uses nothing up.
+    assert place.ask("GET", link) == said(404, MISSING)
+    version = place.store(SMALL)
+    assert place.ask("HEAD", link) == sent(version, once=True).to_head
+    assert place.ask("GET", link, if_none_match=version.etag) == unchanged(version, once=True)
+    assert place.ask("GET", link, if_match='"other"') == said(412, OTHER_VERSION)
+    assert place.ask("OPTIONS", link) == done(allow="GET, HEAD, OPTIONS")
+    assert place.ask("PUT", link, b"newer") == said(403, NOT_ALLOWED)
+    headers = {} if span is None else {"range": span}
+    assert place.ask("GET", link, None, **headers) == sent(version, once=True)
+    used = said(410, USED)
+    for method in METHODS:
+        assert place.ask(method, link) == (used.to_head if method == "HEAD" else used), method
+    assert place.ask("GET", link, if_none_match=version.etag) == used
+    assert place.stored() == SMALL
 
 
-def _processes(it: Served) -> int:
-    noted = map(json.loads, it.notes.read_text().splitlines())
-    return len({pid for pid, _, _, key, _ in noted if not key.startswith("which")})
+def test_a_link_for_one_use_stores_once(place: Place) -> None:
+    link = place.link("u", once=True, max_size=10)
+    for _ in range(2):
+        # What stores nothing uses nothing up.
+        assert place.ask("PUT", link, SMALL + b"!") == said(413, too_large(10))
+        assert place.ask("PUT", link, chunked(SMALL + b"!")) == said(413, too_large(10))
+        assert place.ask("POST", link, WHOLE[:-20], content_type=FORM) == said(
+            400, "The form ends before its last boundary."
+        )
+        assert place.ask("PUT", link, SMALL, content_encoding="gzip") == said(415, ENCODED)
+        assert place.ask("PUT", link, SMALL, if_match="*") == said(412, OTHER_VERSION)
+        assert place.ask("GET", link) == said(403, NOT_ALLOWED)
+        assert place.stored() is None
+    assert place.ask("POST", link, WHOLE, content_type=FORM).normalised == done(etag="an etag")
+    assert place.ask("PUT", link, b"another") == said(410, USED)
+    assert place.ask("PUT", link, chunked(b"another")) == said(410, USED)
+    assert place.stored() == SMALL
 
 
-@pytest.mark.parametrize("server", ["uvicorn-4", "gunicorn-flask-4"])
-async def test_of_50_clients_on_4_processes_exactly_one_downloads(
-    specs: Callable[[str], dict[str, Any]], tmp_path: Path, server: str
-) -> None:
-    with serving(server, tmp_path, specs("local"), store=str(tmp_path / "links.db")) as it:
-        for number in range(RACES):
-            await it.storage.write_bytes(f"{number}/file", b"data")
-        races = await _races(it, "GET", [b""] * CLIENTS)
-        assert races == [{200: 1, 410: CLIENTS - 1}] * RACES
-        assert _processes(it) == 4
-        await it.storage.aclose()
+def test_a_refused_upload_does_not_use_a_link_up(place: Place) -> None:
+    key = place.beside("refuse-upload.bin")
+    link = place.link("u", key=key, once=True)
+    for _ in range(2):
+        assert place.ask("PUT", link, SMALL) == refusal("upload")
+    assert place.stored(key) is None
 
 
-@pytest.mark.parametrize("server", ["uvicorn-4", "gunicorn-flask-4"])
-async def test_of_50_clients_on_4_processes_exactly_one_uploads(
-    specs: Callable[[str], dict[str, Any]], tmp_path: Path, server: str
-) -> None:
-    bodies = [b"%04d" % number * 1000 for number in range(CLIENTS)]
-    with serving(server, tmp_path, specs("local"), store=str(tmp_path / "links.db")) as it:
-        races = await _races(it, "PUT", bodies)
-        # The others came while it was being used (409), or after that.
-        assert [counts[204] for counts in races] == [1] * RACES
-        assert {status for counts in races for status in counts} <= {204, 409, 410}
-        stored = [await it.storage.read_bytes(f"{number}/file") for number in range(RACES)]
-        assert all(each in bodies for each in stored)
-        assert _processes(it) == 4
-        await it.storage.aclose()
+def test_a_refused_download_does_not_use_a_link_up(place: Place) -> None:
+    key = place.beside("refuse-download.bin")
+    place.store(SMALL, key)
+    link = place.link("d", key=key, once=True)
+    for _ in range(2):
+        assert place.ask("GET", link) == refusal("download")
 
 
-async def test_an_upload_whose_process_is_killed_frees_its_link_and_stores_nothing(
-    specs: Callable[[str], dict[str, Any]], tmp_path: Path
-) -> None:
-    db = tmp_path / "links.db"
-    spec = specs("local")
-    with serving("uvicorn-starlette", tmp_path, spec, store=str(db)) as it:
-        link = await it.storage.link_to("k", "u", 600, once=True)
-        token_id = it.storage.deserialize_link_token(link.partition("token=")[2]).token_id
-        connection = await Connection.to(link)
-        await connection.send("PUT", link, "Content-Length: 1000000", body=b"x" * 500_000)
-        await _until_held(db, token_id)
-        os.kill(it.pid, 9)
-        connection.kill()
-    assert not await it.storage.exists("k")
-    _pass_time(db)
-    with serving("uvicorn-starlette", tmp_path, spec, store=str(db)) as it2:
-        again = it2.url + "?" + link.partition("?")[2]
-        connection = await Connection.to(again)
-        await connection.send("PUT", again, body=b"new")
-        assert (await connection.answer()).status == 204
-        await connection.close()
-        assert await it.storage.read_bytes("k") == b"new"
-    await it.storage.aclose()
-    await it2.storage.aclose()
+def test_an_upload_that_would_overwrite_does_not_use_a_link_up(place: Place) -> None:
+    link = place.link("u", once=True, overwrite=False, max_size=10)
+    place.store(b"before")
+    for _ in range(2):
+        assert place.ask("PUT", link, SMALL) == said(409, EXISTS)
+    assert place.stored() == b"before"
+    place.ask("DELETE", place.link("r"))
+    assert place.ask("PUT", link, SMALL).normalised == done(201, etag="an etag")
+    assert place.ask("PUT", link, SMALL) == said(410, USED)
+    assert place.stored() == SMALL
 
 
-async def _until_held(db: Path, token_id: str) -> None:
-    from aiostow.linkstore import LinkState, SQLiteLinkStore
+def test_a_link_for_one_use_removes_once(place: Place) -> None:
+    link = place.link("r", once=True)
+    place.store(SMALL)
+    assert place.ask("DELETE", link, if_match='"other"') == said(412, OTHER_VERSION)
+    assert place.ask("DELETE", link) == done()
+    place.store(b"newer")
+    assert place.ask("DELETE", link) == said(410, USED)
+    assert place.stored() == b"newer"
 
-    store = SQLiteLinkStore(db)
-    async with asyncio.timeout(10):
-        while await store.state(token_id) is not LinkState.held:  # noqa: ASYNC110  # nobody tells
-            await asyncio.sleep(0.01)
-    await store.aclose()
 
-
-def _pass_time(db: Path) -> None:
-    """Let the time of a hold pass."""
-    import sqlite3
-
-    connection = sqlite3.connect(db)
-    assert connection.execute("UPDATE links SET until = until - 1000").rowcount == 1
-    connection.commit()
-    connection.close()
+def test_a_link_for_one_use_is_for_one_use_of_all_that_it_grants(place: Place) -> None:
+    link = place.link("dur", once=True)
+    assert place.ask("PUT", link, SMALL).normalised == done(etag="an etag")
+    assert place.ask("GET", link) == said(410, USED)
+    assert place.ask("DELETE", link) == said(410, USED)
+    assert place.stored() == SMALL

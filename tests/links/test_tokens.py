@@ -510,3 +510,9 @@ def test_a_grant_is_a_value() -> None:
     assert tuple(grant) == ("k", ShareLinkOperation.download)
     with pytest.raises(AttributeError):
         grant.path = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["a/", "/", "a/b/"])
+def test_a_suggested_name_is_that_of_a_file(name: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="names no file"):
+        signer().grant("k", "download", 60, output_path=name)

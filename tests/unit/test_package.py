@@ -316,3 +316,32 @@ def test_each_thing_that_is_lacking_is_named(take: str, lacking: str, tmp_path: 
     message, left = run(script, str(tmp_path))
     assert f"this system lacks {lacking}, without which" in message
     assert left == "[]"
+
+
+# -- what is not there ----------------------------------------------------------------------------
+
+# By the extra: what is imported, and what that brings in.
+EXTRAS = {
+    "s3": ("from aiostow import S3Storage", "aiobotocore"),
+    "azure": ("from aiostow import AzureStorage", "azure"),
+    "sftp": ("from aiostow import SFTPStorage", "asyncssh"),
+    "endpoint": ("import aiostow.integrations.asgi", "python_multipart"),
+    "flask": ("import aiostow.integrations.flask", "flask"),
+    "django": ("import aiostow.integrations.django", "django"),
+}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_missing_extra_says_which_to_install(extra: str) -> None:
+    statement, package = EXTRAS[extra]
+    printed = run(
+        f"""
+        import sys
+        sys.modules[{package!r}] = None  # as if it were not installed
+        try:
+            {statement}
+        except ImportError as exc:
+            print(exc)
+        """
+    )
+    assert printed[-1].endswith(f"needs the extra '{extra}': pip install 'aiostow[{extra}]'")

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Self, Unpack
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.urls import reverse
-from django.views.decorators.csrf import csrf_exempt
+from .._extras import missing_extra
 
+try:
+    from django.core.exceptions import ImproperlyConfigured
+    from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+    from django.urls import reverse
+    from django.views.decorators.csrf import csrf_exempt
+except ModuleNotFoundError as exc:
+    raise missing_extra("aiostow.integrations.django", "django", exc) from exc
+
+from .._linking import check_base_url
 from ..endpoint import Answer, Download, EndpointOptions, LinkEndpoint, LinkRequest, token_in
 from ..storage import Storage
 from ..sync import SyncStorage
@@ -39,7 +46,7 @@ def link_view(
 
 def async_link_view(
     storages: Storage | Iterable[Storage], **options: Unpack[EndpointOptions]
-) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
+) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]:
     """Return an async view that serves share links, for Django under ASGI.
 
     Django keeps the body of a request in a temporary file before any view sees it; where uploads
@@ -53,6 +60,11 @@ def async_link_view(
 
     @csrf_exempt
     async def serve(request: HttpRequest) -> HttpResponseBase:
+        if not hasattr(request, "scope"):
+            raise ImproperlyConfigured(
+                "async_link_view is for Django under ASGI: under WSGI, where each request has an "
+                "event loop of its own, use link_view(SyncStorage(...))"
+            )
         asked = _request(request)
         body = Body(_reading(request), asked.headers)
 
@@ -79,10 +91,14 @@ def url_for(
         base_url: scheme and host, as in ``https://files.example``; without one, links lead within
             the site that shows them.
         kwargs: of the URL pattern.
+
+    Raises:
+        InvalidArgumentError: `base_url` is no URL.
     """
+    site = check_base_url(base_url)
 
     def url(token: str, output_path: str | None) -> str:
-        return f"{base_url.rstrip('/')}{reverse(viewname, kwargs=kwargs)}?token={token}"
+        return f"{site}{reverse(viewname, kwargs=kwargs)}?token={token}"
 
     return url
 

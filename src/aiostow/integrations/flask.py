@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar, Unpack
 
-import flask
-from werkzeug.datastructures import Headers
+from .._extras import missing_extra
+
+try:
+    import flask
+    from werkzeug.datastructures import Headers
+except ModuleNotFoundError as exc:
+    raise missing_extra("aiostow.integrations.flask", "flask", exc) from exc
 
 from .._answers import answer_to, bad_token, no_token
+from .._linking import check_base_url
 from ..endpoint import Answer, EndpointOptions, LinkRequest, LinkUse, token_in
 from ..errors import InvalidLinkError, StorageError
 from ..links import InternalLinkTokenData
@@ -57,18 +63,33 @@ def link_blueprint(
     return blueprint
 
 
-def url_for(endpoint: str = "links.serve", **values: Any) -> Callable[[str, str | None], str]:
+def url_for(
+    endpoint: str = "links.serve", *, base_url: str = "", **values: Any
+) -> Callable[[str, str | None], str]:
     """Return a `linked_endpoint` that leads to a Flask endpoint.
 
-    Links are made within a request, or an application context with ``SERVER_NAME`` configured.
+    Links are made within a request or an application context. Without `base_url` they lead to
+    the host that the request names, which whoever sends it may choose, or to ``SERVER_NAME``.
 
     Args:
         endpoint: of the blueprint or of a view with `LinkViewMixin`.
-        values: as for `flask.url_for`.
+        base_url: scheme and host, as in ``https://files.example``.
+        values: of the URL rule, as for `flask.url_for`.
+
+    Raises:
+        InvalidArgumentError: `base_url` is no URL.
     """
+    site = check_base_url(base_url)
 
     def url(token: str, output_path: str | None) -> str:
-        return flask.url_for(endpoint, token=token, **{"_external": True, **values})
+        told = {"token": token, **values}
+        if not site:
+            return flask.url_for(endpoint, _external=True, **told)
+        if flask.has_request_context():
+            return site + flask.url_for(endpoint, **told)
+        app = flask.current_app
+        urls = app.url_map.bind("localhost", app.config["APPLICATION_ROOT"])
+        return site + urls.build(endpoint, told)
 
     return url
 
@@ -129,7 +150,7 @@ class LinkViewMixin:
         options = EndpointOptions(**self.link_options)
         told = options.get("on_success")
 
-        def on_success(use: LinkUse) -> object:
+        def on_success(use: LinkUse) -> Awaitable[None] | None:
             succeeded.append(use)
             return None if told is None else told(use)
 
