@@ -15,6 +15,7 @@ from .errors import (
     AmbiguousWriteError,
     FileExistsInStorageError,
     FileNotFoundInStorageError,
+    InvalidArgumentError,
     InvalidKeyError,
     KeyConflictError,
     MemoryBudgetError,
@@ -155,6 +156,9 @@ def answer_to(error: Exception, *, reading: bool) -> Answer:
         if reading:
             return sentence(404, "There is no such file.")
         return sentence(409, "What is there already leaves no place for a file of this name.")
+    if type(error) is InvalidArgumentError and not reading:
+        # Of what a storage is told, only the size is the client's to say.
+        return sentence(413, "The file is too large to be stored here.")
     for causes, status, text in _CAUSES:
         if isinstance(error, causes):
             return sentence(status, text)

@@ -11,6 +11,8 @@ import pytest
 
 from aiostow import AzureStorage, MemoryStorage, NotSupportedError, S3Storage, Storage, Support
 from aiostow.backends.memory import MemoryDriver
+from aiostow.endpoint import LinkEndpoint, LinkRequest
+from aiostow.integrations._steps import carry_out
 
 pytestmark = pytest.mark.anyio
 
@@ -94,3 +96,14 @@ async def test_a_link_that_must_not_replace_is_made_only_where_that_can_be_kept(
             unable.create_link_token(path="k", operation="u", expire=60, overwrite=False)
     async with MemoryStorage(**LINKED) as memory:
         assert await memory.link_to("k", "u", 60, overwrite=False)
+
+
+async def test_a_length_that_no_service_has_is_too_large_and_nobodys_fault() -> None:
+    async def nothing() -> bytes:
+        return b""
+
+    async with s3(**LINKED) as storage:
+        token = storage.create_link_token(path="k", operation="u", expire=60)
+        request = LinkRequest("PUT", token, {"content-length": str(10**17)})
+        answer = await carry_out(LinkEndpoint(storage).serve(request), nothing)
+        assert answer.status == 413

@@ -26,7 +26,7 @@ READING = {
 }  # fmt: skip
 WRITING = READING | {
     "NotAFileError": 409, "IsADirectoryInStorageError": 409, "KeyConflictError": 409,
-    "InvalidKeyError": 409,
+    "InvalidKeyError": 409, "InvalidArgumentError": 413,
 }  # fmt: skip
 ERRORS = [name for name in aiostow.errors.__all__ if name != "DeleteManyError"]
 SECRETS = (b"canary", b"srv", b"the-key", b"bench", b"open", b"Error")
