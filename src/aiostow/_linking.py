@@ -298,7 +298,7 @@ class Linking(StorageCore):
         if keys is None:
             raise UnsupportedOperationError(
                 "this storage has no secret_key, without which it makes and honours no links: give "
-                "it one from your configuration, also where it comes out of a pickle"
+                "it one from your configuration, since it does not travel in pickles"
             )
         return LinkSigner(keys, audience_of(self), self._shared.clock)
 

@@ -13,8 +13,8 @@ try:
     from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
     from django.urls import reverse
     from django.views.decorators.csrf import csrf_exempt
-except ModuleNotFoundError as exc:
-    raise missing_extra("aiostow.integrations.django", "django", exc) from exc
+except ModuleNotFoundError as _exc:
+    raise missing_extra("aiostow.integrations.django", "django", _exc) from _exc
 
 from .._linking import check_base_url
 from ..endpoint import Answer, Download, EndpointOptions, LinkEndpoint, LinkRequest, token_in

@@ -10,8 +10,8 @@ from .._extras import missing_extra
 try:
     import flask
     from werkzeug.datastructures import Headers
-except ModuleNotFoundError as exc:
-    raise missing_extra("aiostow.integrations.flask", "flask", exc) from exc
+except ModuleNotFoundError as _exc:
+    raise missing_extra("aiostow.integrations.flask", "flask", _exc) from _exc
 
 from .._answers import answer_to, bad_token, no_token
 from .._linking import check_base_url
