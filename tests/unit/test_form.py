@@ -287,7 +287,7 @@ def random_chunks(body: bytes, seed: int) -> list[bytes]:
     return chunks
 
 
-@settings(max_examples=1500, deadline=None, database=None)
+@settings(max_examples=500, deadline=None, database=None)
 @given(
     st.binary(max_size=300) | st.lists(NOISE, max_size=20).map(b"".join),
     st.lists(st.binary(max_size=30), max_size=4), st.integers(0, 4), st.integers(0, 1 << 30),
@@ -306,7 +306,7 @@ def test_random_content_comes_back(
 
 
 @settings(
-    max_examples=3000, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=1000, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 @given(st.lists(NOISE, max_size=30).map(b"".join), st.booleans(), st.integers(0, 1 << 30))
 @example(b"", True, 0)
@@ -321,7 +321,7 @@ def test_noise_is_a_form_or_is_refused_as_none(noise: bytes, begun: bool, seed: 
     assert results == [results[0]] * 3, "it depends on how it comes"
 
 
-@settings(max_examples=1500, deadline=None, database=None)
+@settings(max_examples=500, deadline=None, database=None)
 @given(st.text(max_size=80))
 def test_any_type_has_a_boundary_or_is_refused(text: str) -> None:
     for kind in (text, "multipart/form-data;" + text, "multipart/form-data; boundary=" + text):
