@@ -52,6 +52,7 @@ class Share:
         self.files = storage.at("files")
         self.records = storage.at("records")
         self.store = store
+        self.kind = type(storage).__name__  # a class itself is there only where its extra is
         self.direct = storage.capabilities.links.name == "native"  # browsers talk to the bucket
 
     async def begin(self, request: Request) -> Response:
@@ -87,13 +88,14 @@ class Share:
             )
             return {"url": link, "headers": dict(link.headers)}
         key = f"files/{id}"
-        if isinstance(self.storage, aiostow.S3Storage) and size > LARGE:
-            parts = await self.storage.multipart_link_to(key, size, UPLOAD_SECONDS)
+        bucket: Any = self.storage
+        if self.kind == "S3Storage" and size > LARGE:
+            parts = await bucket.multipart_link_to(key, size, UPLOAD_SECONDS)
             return {
                 "part_size": parts.part_size, "parts": list(parts.parts),
                 "complete": parts.complete, "abort": parts.abort,
             }  # fmt: skip
-        if isinstance(self.storage, aiostow.S3Storage):
+        if self.kind == "S3Storage":
             link = await self.storage.link_to(key, "upload", UPLOAD_SECONDS, exact_size=size)
             # The length is signed; a browser sends it by itself, and lets no script do so.
             headers = {k: v for k, v in link.headers.items() if k.lower() != "content-length"}
@@ -200,9 +202,9 @@ def application(storage: Storage, store: SQLiteLinkStore) -> Starlette:
             f"connect-src 'self'{bucket}; base-uri 'none'; form-action 'none'; "
             "frame-ancestors 'none'"
         )
-        if isinstance(storage, aiostow.S3Storage):  # what pages that were closed have left
+        if share.kind == "S3Storage":  # what pages that were closed have left
             with contextlib.suppress(aiostow.StorageError):
-                await storage.sweep_uploads(timedelta(days=1))
+                await storage.sweep(timedelta(days=1))
         async with store, storage:
             yield
 
@@ -233,10 +235,10 @@ def storage_of(settings: str | None, folder: Path) -> Storage:
     told: dict[str, Any] = {"class": "LocalFSStorage", "root": str(folder / "storage")}
     if settings is not None:
         told = json.loads(settings if settings.startswith("{") else Path(settings).read_text())
-    kind = getattr(aiostow, told.pop("class"))
-    if kind in (aiostow.LocalFSStorage, aiostow.SFTPStorage, aiostow.MemoryStorage):
+    name = told.pop("class")
+    if name in ("LocalFSStorage", "MemoryStorage", "SFTPStorage"):
         told = {"linked_endpoint": "/links/", "secret_key": kept_secret(folder), **told}
-    storage: Storage = kind(**told)
+    storage: Storage = getattr(aiostow, name)(**told)
     return storage
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import subprocess
+import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from ._page import PATIENCE, Site
+from ._page import EXAMPLE, PATIENCE, Site
 
 MIB = 1 << 20
 HOUR = 3600.0
@@ -117,3 +120,36 @@ def test_the_list_can_be_had_while_shares_are_removed(site: Site) -> None:
         looker.join()
     assert set(answers) == {200}
     assert site.stored.is_empty()
+
+
+# As where only `aiostow[starlette]` and uvicorn are installed.
+_BARE = """
+import asyncio, pathlib, runpy, sys
+for package in ("aiobotocore", "aioboto3", "azure", "asyncssh"):
+    sys.modules[package] = None
+example, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+page = runpy.run_path(example)
+from aiostow.linkstore import SQLiteLinkStore
+app = page["application"](page["storage_of"](None, folder), SQLiteLinkStore(folder / "links.db"))
+
+async def main():
+    answers = []
+    async def receive():
+        return {"type": "http.request", "body": b""}
+    async def send(message):
+        answers.append(message)
+    async with app.router.lifespan_context(app):
+        scope = {"type": "http", "method": "GET", "path": "/shares", "headers": [],
+                 "query_string": b"", "root_path": "", "scheme": "http", "server": ("x", 80)}
+        await app(scope, receive, send)
+    print(answers[0]["status"], answers[1]["body"].decode())
+
+asyncio.run(main())
+"""
+
+
+def test_on_the_disk_no_extra_of_a_service_is_needed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _BARE, str(EXAMPLE / "__main__.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout.startswith('200 {"shares":[],')
