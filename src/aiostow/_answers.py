@@ -39,12 +39,8 @@ _ALWAYS: tuple[Header, ...] = (
 )
 _NO_STORE: Header = ("Cache-Control", "no-store")
 _OCTETS = "application/octet-stream"
-_UNKNOWN = (
-    _OCTETS,
-    "binary/octet-stream",
-)  # the second is S3's, for what was stored without a type
+_UNKNOWN = (_OCTETS, "binary/octet-stream")  # S3 tells the second where no type was stored
 _CODING = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: *, *[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
-_TYPES = mimetypes.MimeTypes()  # Python's own table: the machine's differ
 
 
 class Download(Protocol):
@@ -132,7 +128,7 @@ def broken(reason: str) -> Answer:
     return sentence(503, reason)
 
 
-_CAUSES: tuple[tuple[type[StorageError] | tuple[type[StorageError], ...], int, str], ...] = (
+_CAUSES: tuple[tuple[type[StorageError], int, str], ...] = (
     (FileNotFoundInStorageError, 404, "There is no such file."),
     (FileExistsInStorageError, 409, "There is a file already, and this link does not replace it."),
     (ObjectChangedError, 412, "The file is another version than the one that was asked for."),
@@ -159,8 +155,8 @@ def answer_to(error: Exception, *, reading: bool) -> Answer:
     if type(error) is InvalidArgumentError and not reading:
         # Of what a storage is told, only the size is the client's to say.
         return sentence(413, "The file is too large to be stored here.")
-    for causes, status, text in _CAUSES:
-        if isinstance(error, causes):
+    for cause, status, text in _CAUSES:
+        if isinstance(error, cause):
             return sentence(status, text)
     return broken(_FAILED)
 

@@ -8,12 +8,11 @@ out the steps in its own way, see `integrations/`.
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from ._answers import (
@@ -41,8 +40,16 @@ from ._conditions import (
 )
 from ._disposition import SHOWABLE
 from ._download_body import PathDownload, open_download
+from ._endpoint_options import (
+    EndpointOptions,
+    check_handing_over,
+    check_hooks,
+    check_store,
+    checked_storages,
+    checked_types,
+)
 from ._link_steps import Await, Hook, LinkRefusedError, LinkUse, Receive, Steps, Tell
-from ._linking import audience_of, file_of, honours_links
+from ._linking import audience_of, file_of
 from ._upload_body import UploadBody
 from .errors import (
     AmbiguousWriteError,
@@ -50,7 +57,6 @@ from .errors import (
     ExpiredLinkError,
     FileExistsInStorageError,
     FileNotFoundInStorageError,
-    InvalidArgumentError,
     InvalidLinkError,
     InvalidTypeError,
     StorageError,
@@ -123,22 +129,6 @@ def token_in(query: str) -> str:
 _RECEIVE = Receive()
 
 
-class EndpointOptions(TypedDict, total=False):
-    """What a `LinkEndpoint` is given beside its storages."""
-
-    authorize: Hook | None
-    on_download: Hook | None
-    on_upload: Hook | None
-    on_remove: Hook | None
-    on_success: Hook | None
-    store: LinkStore | None
-    inline_types: Iterable[str]
-    trusted_tree: bool
-    accel_redirect: str | None
-    x_sendfile: bool
-    clock: Callable[[], float]
-
-
 class LinkEndpoint:
     """Decides what becomes of requests with the token of a link.
 
@@ -185,37 +175,20 @@ class LinkEndpoint:
         x_sendfile: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.storages: tuple[Storage, ...] = _checked_storages(storages)
-        hooks = {
-            "authorize": authorize, "on_download": on_download, "on_upload": on_upload,
-            "on_remove": on_remove, "on_success": on_success,
-        }  # fmt: skip
-        for name, hook in hooks.items():
-            _check_hook(name, hook)
-        if store is not None and (isinstance(store, type) or not hasattr(store, "take")):
-            raise InvalidTypeError(
-                "store must be a LinkStore such as SQLiteLinkStore('links.db'), not "
-                f"{store.__name__ if isinstance(store, type) else type(store).__name__}"
-            )
+        self.storages: tuple[Storage, ...] = checked_storages(storages)
+        check_hooks(
+            authorize=authorize, on_download=on_download, on_upload=on_upload,
+            on_remove=on_remove, on_success=on_success,
+        )  # fmt: skip
+        check_store(store)
+        check_handing_over(trusted_tree, accel_redirect, x_sendfile)
         self._authorize = authorize
         self._on_download = on_download
         self._on_upload = on_upload
         self._on_remove = on_remove
         self._on_success = on_success
         self._store = store
-        if isinstance(inline_types, str):
-            raise InvalidTypeError("inline_types are several: write {'application/pdf', ...}")
-        self._inline_types = frozenset(each.lower() for each in inline_types)
-        if (accel_redirect is not None or x_sendfile) and not trusted_tree:
-            raise InvalidArgumentError(
-                "accel_redirect and x_sendfile hand paths to the server, which opens them outside "
-                "of the confinement to the root: say trusted_tree=True if that is safe"
-            )
-        if accel_redirect is not None and (x_sendfile or not accel_redirect.startswith("/")):
-            raise InvalidArgumentError(
-                "accel_redirect is an internal location of nginx, such as '/protected/', and "
-                "excludes x_sendfile, which is for other servers"
-            )
+        self._inline_types = checked_types(inline_types)
         self._trusted_tree = trusted_tree
         self._accel_redirect = accel_redirect
         self._x_sendfile = x_sendfile
@@ -537,37 +510,3 @@ def _tell(hook: Hook | None, use: LinkUse) -> Steps[None]:
         raise InvalidTypeError(
             f"a hook refuses by raising LinkRefusedError, and returns nothing, not {returned!r}"
         )
-
-
-def _check_hook(name: str, hook: Hook | None) -> None:
-    if hook is None:
-        return
-    if not callable(hook):
-        raise InvalidTypeError(f"{name} must be a function, not {type(hook).__name__}")
-    try:
-        inspect.signature(hook).bind(None)
-    except TypeError:
-        raise InvalidTypeError(f"{name} must take one argument, the LinkUse") from None
-    except ValueError:  # a builtin that does not tell
-        return
-
-
-def _checked_storages(storages: Storage | Iterable[Storage]) -> tuple[Storage, ...]:
-    given: tuple[object, ...] = (storages,)
-    if isinstance(storages, Iterable) and not isinstance(storages, (str, type)):
-        given = tuple(storages)
-    checked = []
-    for storage in given:
-        if not isinstance(storage, Storage):
-            what = storage.__name__ if isinstance(storage, type) else type(storage).__name__
-            raise InvalidTypeError(
-                f"this endpoint awaits storages such as LocalFSStorage(...), and takes no {what}"
-            )
-        if not honours_links(storage):
-            raise InvalidArgumentError(
-                f"storage {storage.name!r} has no secret_key, without which it honours no links"
-            )
-        checked.append(storage)
-    if not checked:
-        raise InvalidArgumentError("an endpoint serves at least one storage")
-    return tuple(checked)
