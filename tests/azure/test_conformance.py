@@ -42,7 +42,8 @@ class TestByCredential(AzureSuite):
     """Over https, with bearer tokens, and links that a delegated key signs."""
 
     @pytest.fixture(scope="class", autouse=True)
-    def leave_nothing_to_others(self) -> Iterator[None]:
+    @classmethod
+    def leave_nothing_to_others(cls) -> Iterator[None]:
         """Collect what is left while it is still known whose it is."""
         yield
         gc.collect()
