@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .copying import CopyingTests
 from .deleting import DeletingTests
 from .keys import KeyTests
@@ -31,3 +33,8 @@ class Conformance(
     WritingTests,
 ):
     """All topics. Override the fixture `storage`, and `leftovers` where the service can tell."""
+
+    @pytest.fixture
+    def anyio_backend(self) -> tuple[str, dict[str, object]]:
+        """Return the event loop: asyncio's, also where anyio finds another library installed."""
+        return "asyncio", {}
