@@ -280,7 +280,8 @@ class SQLiteLinkStore:
 
     async def aclose(self) -> None:
         """Close the file; used again, the store opens it anew."""
-        if self._pid == process_id() and self._connection is not None:
+        self._leave_parent()
+        if self._connection is not None:
             await self._threads.run(self._close)
         self._threads.close()
 
@@ -290,15 +291,19 @@ class SQLiteLinkStore:
             db.execute("DELETE FROM links WHERE expires < ?", (now - _KEPT,))
 
     async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        if self._pid != process_id():
-            self._close()
-            self._begin()
+        self._leave_parent()
 
         def run() -> T:
             with _statements:
                 return call(self._open())
 
         return await self._threads.run(run)
+
+    def _leave_parent(self) -> None:
+        """After a fork, begin with a connection of this process's own."""
+        if self._pid != process_id():
+            self._close()
+            self._begin()
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:

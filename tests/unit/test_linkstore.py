@@ -414,6 +414,7 @@ def test_a_store_goes_on_after_a_fork_in_parent_and_child(tmp_path: Path) -> Non
         pid = os.fork()
         if not pid:
             asyncio.run(store.aclose())  # one that was never used here
+            assert store._connection is None
             sys.exit()
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert state("parent") == "used"
