@@ -6,56 +6,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._extras import missing_extra
-from .errors import (
-    AmbiguousWriteError,
-    BlockingCallError,
-    ClosedError,
-    ConnectionLostError,
-    CredentialsError,
-    DeleteManyError,
-    ExpiredLinkError,
-    FileExistsInStorageError,
-    FileNotFoundInStorageError,
-    HostKeyError,
-    IntegrityError,
-    InvalidArgumentError,
-    InvalidKeyError,
-    InvalidLinkError,
-    InvalidTypeError,
-    IsADirectoryInStorageError,
-    KeyConflictError,
-    LinkTooLongError,
-    MemoryBudgetError,
-    NotAFileError,
-    NotSupportedError,
-    ObjectChangedError,
-    PermissionDeniedError,
-    ResourceLimitError,
-    ServiceUnavailableError,
-    ShortReadError,
-    StorageError,
-    StorageFullError,
-    StorageIOError,
-    StorageNotFoundError,
-    UnreachableError,
-    UnsupportedOperationError,
-    WriteConflictError,
-)
-from .files import Reader, UpdateFile, Writer
-from .links import InternalLinkTokenData
-from .models import (
-    Capabilities,
-    FileMode,
-    Folder,
-    Link,
-    ListEntry,
-    ShareLinkOperation,
-    Support,
-    WriteOptions,
-    as_mode,
-    as_operation,
-)
-from .storage import InternalLinksStorageBackend, Storage
 
 if TYPE_CHECKING:
     from .backends.azure import AzureStorage as AzureStorage
@@ -63,6 +13,56 @@ if TYPE_CHECKING:
     from .backends.memory import MemoryStorage
     from .backends.s3 import S3Storage as S3Storage
     from .backends.sftp import SFTPStorage as SFTPStorage
+    from .errors import (
+        AmbiguousWriteError,
+        BlockingCallError,
+        ClosedError,
+        ConnectionLostError,
+        CredentialsError,
+        DeleteManyError,
+        ExpiredLinkError,
+        FileExistsInStorageError,
+        FileNotFoundInStorageError,
+        HostKeyError,
+        IntegrityError,
+        InvalidArgumentError,
+        InvalidKeyError,
+        InvalidLinkError,
+        InvalidTypeError,
+        IsADirectoryInStorageError,
+        KeyConflictError,
+        LinkTooLongError,
+        MemoryBudgetError,
+        NotAFileError,
+        NotSupportedError,
+        ObjectChangedError,
+        PermissionDeniedError,
+        ResourceLimitError,
+        ServiceUnavailableError,
+        ShortReadError,
+        StorageError,
+        StorageFullError,
+        StorageIOError,
+        StorageNotFoundError,
+        UnreachableError,
+        UnsupportedOperationError,
+        WriteConflictError,
+    )
+    from .files import Reader, UpdateFile, Writer
+    from .links import InternalLinkTokenData
+    from .models import (
+        Capabilities,
+        FileMode,
+        Folder,
+        Link,
+        ListEntry,
+        ShareLinkOperation,
+        Support,
+        WriteOptions,
+        as_mode,
+        as_operation,
+    )
+    from .storage import InternalLinksStorageBackend, Storage
 
 __all__ = [
     "AmbiguousWriteError",
@@ -118,8 +118,11 @@ __all__ = [
     "as_operation",
 ]
 
-# Backends are imported when they are first named, so that no SDK is loaded for nothing. Those that
-# need an extra are not in `__all__`: a star must not fail where it is not installed.
+# All is imported when it is first named: a command line that only tells its options must not wait
+# for what it does not use. Each of these modules imports those before it.
+_FLOORS = ("errors", "models", "links", "files", "storage")
+
+# Backends that need an extra are not in `__all__`: a star must not fail where it is not installed.
 _BACKENDS = {
     "AzureStorage": "azure",
     "LocalFSStorage": "local",
@@ -137,9 +140,21 @@ _SDKS = {
 
 
 def __getattr__(name: str) -> Any:
-    module = _BACKENDS.get(name)
-    if module is None:
+    if name in _BACKENDS:
+        value = _backend(name)
+    elif name in __all__:
+        modules = (importlib.import_module(f".{module}", __name__) for module in _FLOORS)
+        value = next(vars(module)[name] for module in modules if name in module.__all__)
+    elif name in _FLOORS:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def _backend(name: str) -> Any:
+    module = _BACKENDS[name]
     try:
         return getattr(importlib.import_module(f".backends.{module}", __name__), name)
     except ModuleNotFoundError as exc:

@@ -345,3 +345,15 @@ def test_a_missing_extra_says_which_to_install(extra: str) -> None:
         """
     )
     assert printed[-1].endswith(f"needs the extra '{extra}': pip install 'aiostow[{extra}]'")
+
+
+def test_the_package_alone_imports_next_to_nothing() -> None:
+    """A program that only tells its options starts by this import."""
+    heavy = run(
+        "import sys, aiostow; print(*sorted({*sys.modules} & {'jwt', 'pendulum', 'asyncio'}))"
+    )
+    assert heavy == [""]
+
+
+def test_modules_of_exports_are_there_without_being_imported() -> None:
+    assert run("import aiostow; print(aiostow.errors.StorageError.__name__)") == ["StorageError"]
