@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         NotSupportedError,
         ObjectChangedError,
         PermissionDeniedError,
+        ProfileError,
         ResourceLimitError,
         ServiceUnavailableError,
         ShortReadError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         StorageFullError,
         StorageIOError,
         StorageNotFoundError,
+        UnknownProfileError,
         UnreachableError,
         UnsupportedOperationError,
         WriteConflictError,
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
         as_mode,
         as_operation,
     )
+    from .profiles import Profiles
     from .storage import InternalLinksStorageBackend, Storage
 
 __all__ = [
@@ -97,6 +100,8 @@ __all__ = [
     "NotSupportedError",
     "ObjectChangedError",
     "PermissionDeniedError",
+    "ProfileError",
+    "Profiles",
     "Reader",
     "ResourceLimitError",
     "ServiceUnavailableError",
@@ -108,6 +113,7 @@ __all__ = [
     "StorageIOError",
     "StorageNotFoundError",
     "Support",
+    "UnknownProfileError",
     "UnreachableError",
     "UnsupportedOperationError",
     "UpdateFile",
@@ -120,7 +126,7 @@ __all__ = [
 
 # All is imported when it is first named: a command line that only tells its options must not wait
 # for what it does not use. Each of these modules imports those before it.
-_FLOORS = ("errors", "models", "links", "files", "storage")
+_FLOORS = ("errors", "models", "links", "files", "storage", "profiles")
 
 # Backends that need an extra are not in `__all__`: a star must not fail where it is not installed.
 _BACKENDS = {

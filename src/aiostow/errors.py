@@ -5,6 +5,8 @@ StorageError
 ├── InvalidArgumentError (ValueError)         a mode, number or option that cannot be
 │   ├── InvalidKeyError                       a key that no storage may address
 │   ├── LinkTooLongError                      a link's constraints do not fit into its token
+│   ├── ProfileError                          a configuration of storages that cannot be
+│   │   └── UnknownProfileError (LookupError) no profile has this name
 │   └── ClosedError                           the file or the storage is closed
 ├── BlockingCallError (RuntimeError)          a call of the sync facade that would block a loop
 ├── ConnectionLostError (ConnectionError)     the connection to the service was lost
@@ -69,6 +71,7 @@ __all__ = [
     "NotSupportedError",
     "ObjectChangedError",
     "PermissionDeniedError",
+    "ProfileError",
     "ResourceLimitError",
     "ServiceUnavailableError",
     "ShortReadError",
@@ -76,6 +79,7 @@ __all__ = [
     "StorageFullError",
     "StorageIOError",
     "StorageNotFoundError",
+    "UnknownProfileError",
     "UnreachableError",
     "UnsupportedOperationError",
     "WriteConflictError",
@@ -171,6 +175,14 @@ class InvalidKeyError(InvalidArgumentError):
 
 class LinkTooLongError(InvalidArgumentError):
     """The token of a link would be too long for a URL: shorten key, file name or content type."""
+
+
+class ProfileError(InvalidArgumentError):
+    """A configuration of storages cannot be; the message says where, and holds no value."""
+
+
+class UnknownProfileError(ProfileError, LookupError):
+    """No profile has this name; the message says which there are."""
 
 
 class ClosedError(InvalidArgumentError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable
-from typing import Any, Literal, TypeAlias, TypeVar, Unpack, overload
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, Unpack, overload
 
 import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
@@ -53,6 +53,9 @@ class Storage(Objects):
         InvalidArgumentError: `memory_budget` is not positive, a secret is too short, or
             `linked_endpoint` is no URL.
     """
+
+    credential_fields: ClassVar[frozenset[str]] = frozenset({"secret_key"})
+    """The arguments that are secrets; a configuration may take them from elsewhere."""
 
     def __init__(
         self,

@@ -59,6 +59,9 @@ class AzureStorage(Storage):
             lists what is accepted.
     """
 
+    credential_fields = Storage.credential_fields | {
+        "key", "connection_string", "sas_container_url", "sas_blob_url",
+    }  # fmt: skip
     driver: AzureDriver
 
     def __init__(

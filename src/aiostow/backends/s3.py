@@ -71,6 +71,9 @@ class S3Storage(Storage):
         InvalidArgumentError: an argument cannot be; the message says what can.
     """
 
+    credential_fields = Storage.credential_fields | {
+        "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "sse_customer_key",
+    }  # fmt: skip
     driver: S3Driver
 
     def __init__(

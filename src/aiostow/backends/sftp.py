@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from .._linking import LinkedEndpoint
 from ..errors import InvalidArgumentError
 from ..links import Secrets
-from ..storage import DEFAULT_MEMORY_BUDGET, InternalLinksStorageBackend
+from ..storage import DEFAULT_MEMORY_BUDGET, InternalLinksStorageBackend, Storage
 from ._sftp_connect import KNOWN_HOSTS, SFTPConfig, check_jump_host
 from ._sftp_driver import SFTPDriver
 
@@ -63,6 +63,7 @@ class SFTPStorage(InternalLinksStorageBackend):
         InvalidArgumentError: an argument cannot be; the message says what can.
     """
 
+    credential_fields = Storage.credential_fields | {"password", "passphrase"}
     driver: SFTPDriver
 
     def __init__(

@@ -1,0 +1,54 @@
+"""Which classes a configuration may name: our own, and those that packages register."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from importlib.metadata import EntryPoint, entry_points
+
+from .errors import ProfileError
+from .storage import Storage
+
+GROUP = "aiostow.storages"
+"""The entry points by which packages register storages of their own."""
+
+_OURS = {
+    "azure": "AzureStorage",
+    "local": "LocalFSStorage",
+    "memory": "MemoryStorage",
+    "s3": "S3Storage",
+    "sftp": "SFTPStorage",
+}
+
+
+def kinds() -> list[str]:
+    """Return what a configuration may give as the type of a profile."""
+    return sorted({*_OURS, *_registered()})
+
+
+def is_kind(kind: str) -> bool:
+    """Tell whether a configuration may name this type, by its short name or that of its class."""
+    return kind in _OURS or kind in _OURS.values() or kind in _registered()
+
+
+def find_class(kind: str) -> type[Storage]:
+    """Return the class of a type; only now is it imported.
+
+    Raises:
+        ProfileError: there is none, or what is registered is no storage.
+        ImportError: it needs an extra; the message says which.
+    """
+    name = _OURS.get(kind, kind)
+    if name in _OURS.values():
+        found = getattr(importlib.import_module(__package__), name)
+    elif kind in (registered := _registered()):
+        found = registered[kind].load()
+    else:
+        raise ProfileError(f"there is no type {kind!r}: choose from {', '.join(kinds())}")
+    if not (inspect.isclass(found) and issubclass(found, Storage)):
+        raise ProfileError(f"the type {kind!r} is registered for what is no class of storages")
+    return found
+
+
+def _registered() -> dict[str, EntryPoint]:
+    return {each.name: each for each in entry_points(group=GROUP)}
