@@ -1,0 +1,168 @@
+"""Moving files between storages, local paths and streams: several at once, each whole or not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from ..errors import (
+    ClosedError,
+    CredentialsError,
+    FileExistsInStorageError,
+    HostKeyError,
+    InvalidArgumentError,
+    StorageError,
+    StorageNotFoundError,
+    UnreachableError,
+)
+from ._items import Item, is_same, items
+from ._places import LocalPath, Object, Place, Stream
+from ._progress import Bar, bar
+from ._run import Session
+from ._streams import StandardOutput, standard_input
+
+# What would be told of every file, and is therefore told once.
+_ALL = (CredentialsError, StorageNotFoundError, UnreachableError, HostKeyError, ClosedError)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How files are sent.
+
+    Attributes:
+        word: what is done, such as ``"put"``.
+        recursive: take trees.
+        keep: leave alone what is at the destination.
+        move: remove each source when it has arrived.
+        jobs: how many files at once.
+        quiet: show no progress.
+        content_type: of what is stored.
+    """
+
+    word: str
+    recursive: bool = False
+    keep: bool = False
+    move: bool = False
+    jobs: int = 8
+    quiet: bool = False
+    content_type: str | None = None
+
+    async def run(self, session: Session, sources: list[Place], destination: Place) -> None:
+        """Send all; what fails is told by its name, and the rest goes on."""
+        _check(sources, destination, self.move)
+        found = items(session, sources, destination, recursive=self.recursive)
+        alone = len(sources) == 1 and not self.recursive
+        with bar(self.word, self.quiet or isinstance(destination, Stream)) as shown:
+            async with asyncio.TaskGroup() as group:
+                queue = _Shared(found, shown)
+                for _ in range(1 if alone else self.jobs):
+                    group.create_task(self._work(session, queue, shown, alone))
+
+    async def _work(self, session: Session, queue: _Shared, shown: Bar, alone: bool) -> None:
+        while (item := await queue.next()) is not None:
+            try:
+                await self._send(item, shown)
+            except _ALL:
+                raise
+            except (StorageError, OSError) as exc:
+                if alone or isinstance(item.destination, Stream):
+                    raise
+                session.failed(exc, getattr(item.source, "shown", ""))
+            finally:
+                shown.ended()
+
+    async def _send(self, item: Item, shown: Bar) -> None:
+        source, destination = item.source, item.destination
+        if is_same(source, destination):
+            return  # a move would remove what it has just written
+        if self.keep and await _is_there(destination):
+            return
+        progress = shown.begin()
+        if isinstance(destination, Object):
+            try:
+                await self._store(source, destination, progress)
+            except FileExistsInStorageError:
+                if not self.keep:
+                    raise
+                return
+        elif isinstance(destination, Stream):
+            assert isinstance(source, Object)
+            await source.storage.download(source.key, StandardOutput(), progress_callback=progress)
+        else:
+            assert isinstance(source, Object)
+            os.makedirs(os.path.dirname(destination.path) or ".", exist_ok=True)
+            await source.storage.get(source.key, destination.path, progress_callback=progress)
+        if self.move:
+            await _remove(source, destination)
+
+    async def _store(
+        self, source: Place, destination: Object, progress: Callable[[int], None]
+    ) -> None:
+        storage, key = destination.storage, destination.key
+        only_new = self.keep and storage.capabilities.create_only_limit is None
+        if isinstance(source, Object):
+            same = source.storage is storage
+            if same and self.move:
+                await storage.move(source.key, key, overwrite=not only_new)
+            else:
+                await source.storage.copy(
+                    source.key, key, to=None if same else storage, overwrite=not only_new,
+                    progress_callback=progress,
+                )  # fmt: skip
+        elif isinstance(source, LocalPath):
+            await storage.put(
+                source.path, key, progress_callback=progress, if_absent=only_new,
+                content_type=self.content_type,
+            )  # fmt: skip
+        else:
+            await storage.upload(
+                standard_input(), key, progress_callback=progress, if_absent=only_new,
+                content_type=self.content_type,
+            )  # fmt: skip
+
+
+class _Shared:
+    """Items that several workers take, each one once."""
+
+    def __init__(self, found: AsyncIterator[Item], shown: Bar) -> None:
+        self._found = found
+        self._shown = shown
+        self._lock = asyncio.Lock()
+
+    async def next(self) -> Item | None:
+        """Return the next item, None at the end."""
+        async with self._lock:
+            item = await anext(self._found, None)
+        if item is not None:
+            self._shown.found(item.size)
+        return item
+
+
+def _check(sources: list[Place], destination: Place, move: bool) -> None:
+    stored = [isinstance(each, Object) for each in sources]
+    if not isinstance(destination, Object) and not all(stored):
+        raise InvalidArgumentError(
+            "neither side is a storage: write 'profile:key' or a URL for the one that is"
+        )
+    if move and any(isinstance(each, Stream) for each in (*sources, destination)):
+        raise InvalidArgumentError("a stream cannot be moved: copy it")
+    if move and any(isinstance(each, Object) and not each.key for each in sources):
+        raise InvalidArgumentError("a whole storage is not moved: copy it")
+
+
+async def _is_there(place: Place) -> bool:
+    if isinstance(place, Object):
+        return await place.storage.exists(place.key)
+    return isinstance(place, LocalPath) and os.path.lexists(place.path)
+
+
+async def _remove(source: Place, destination: Place) -> None:
+    """Remove what has arrived elsewhere; a storage has done so within itself."""
+    if isinstance(source, LocalPath):
+        os.unlink(source.path)
+    elif isinstance(source, Object):
+        within = isinstance(destination, Object) and destination.storage is source.storage
+        if not within:
+            await source.storage.delete(source.key)
