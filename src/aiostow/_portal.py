@@ -114,7 +114,7 @@ class _LoopThread(threading.Thread):
     def __init__(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         super().__init__(name="aiostow-sync", daemon=True)
         self._last = last
-        self.loop: asyncio.AbstractEventLoop = _new_event_loop()
+        self.loop: asyncio.AbstractEventLoop = new_event_loop()
         self.calls: set[Call[Any]] = set()  # that somebody waits for
         self._end = self.loop.create_future()
         self._tasks: set[asyncio.Task[object]] = set()  # the loop itself holds them weakly
@@ -243,7 +243,8 @@ class Call(Generic[T]):
             self._begin()  # it was not even handed over
 
 
-def _new_event_loop() -> asyncio.AbstractEventLoop:
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop of uvloop's where that is installed."""
     try:
         import uvloop
     except ImportError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ._registry import find_class, is_kind, kinds
+from ._registry import find_class, is_kind, kinds, short_name
 from ._settings import Where, arguments, check_keys, suggestion
 from ._urls import is_url, parse_url
 from .errors import InvalidKeyError, InvalidTypeError, ProfileError
@@ -20,7 +20,7 @@ ProfilePair: TypeAlias = tuple[type[Storage] | str, Mapping[str, Any]]
 """A class of storages, or its type's name, with its arguments; `name` is that of the profile."""
 
 _PROFILE = "AIOSTOW_PROFILE_"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,16 @@ def from_pair(pair: ProfilePair) -> Profile:
         raise InvalidTypeError(
             "a profile is a pair, as in (LocalFSStorage, {'root': 'data', 'name': 'disk'})"
         ) from None
-    cls = find_class(given) if isinstance(given, str) else given
+    name = settings.get("name")
+    where = Where("", "" if name is None else str(name))
+    cls = registered_class(given, where) if isinstance(given, str) else given
     if not (isinstance(cls, type) and issubclass(cls, Storage)):
         raise InvalidTypeError(
             f"a profile names a class of storages such as LocalFSStorage, not {type(cls).__name__}"
         )
-    name = settings.get("name")
-    where = Where("", "" if name is None else str(name))
+    kind = given if isinstance(given, str) else cls.__name__
     check_keys(cls, settings.keys() - {"name"}, where)
-    profile = Profile(str(name), cls.__name__, where, lambda: cls(**settings))
+    profile = Profile(str(name), short_name(kind), where, lambda: cls(**settings))
     if name is None:
         # The class names it. Nothing is opened by this.
         profile = replace(profile, name=profile.made().name)
@@ -75,9 +76,10 @@ def from_file(path: Path, environ: Mapping[str, str]) -> Iterator[Profile]:
         told = tomllib.loads(path.read_text("utf-8"))
     except OSError as exc:
         raise ProfileError(f"{source}: this file cannot be read: {exc.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except ValueError as exc:
         found = re.search(r"\(at [^()]*\)$", str(exc))  # all else may repeat what is written
-        raise ProfileError(f"{source}: this is no TOML {found.group() if found else ''}") from None
+        place = f" {found.group()}" if found else ""
+        raise ProfileError(f"{source}: this is no TOML{place}") from None
     for key in told:
         if key != "profiles":
             raise ProfileError(f"{source}: key {key!r}: {suggestion(key, ['profiles'])}")
@@ -108,7 +110,7 @@ def _configured(
     name: str, settings: Mapping[str, Any], where: Where, environ: Mapping[str, str], *, text: bool
 ) -> Profile:
     """Return a profile as it was written; `text` tells that all of its values are text."""
-    if not _NAME.fullmatch(name):
+    if not PROFILE_NAME.fullmatch(name):
         where.fail("a profile's name is made of letters, digits, '.', '_' and '-'")
     own = dict(settings)
     kind, url, prefix = (own.pop(key, None) for key in ("type", "url", "prefix"))
@@ -120,10 +122,10 @@ def _configured(
     if "name" in own:
         where.fail("a profile has the name of its table", "name")
     told: dict[str, str] = {}
-    parsed = None
+    parsed, below = None, ""
     if url is not None:
         try:
-            parsed = parse_url(url, environ)
+            parsed = parse_url(url, environ, own)
         except ProfileError as exc:
             where.fail(exc.message, "url")
         kind = parsed.kind
@@ -132,14 +134,14 @@ def _configured(
             where.fail("the URL has a prefix already", "prefix")
         prefix = below or prefix
     elif not is_kind(kind):
-        where.fail(f"there is no type {kind!r}; {suggestion(kind, kinds())}", "type")
+        where.fail(f"there is no such type; {suggestion(kind, kinds())}", "type")
     try:
         prefix = check_prefix((prefix or "").strip("/"))
     except InvalidKeyError as exc:
-        where.fail(exc.message, "prefix")
+        where.fail(exc.message, "url" if below else "prefix")
 
     def make() -> Storage:
-        cls = find_class(kind)
+        cls = registered_class(kind, where)
         if parsed is not None:
             refuse_credentials(cls, parsed.query, where)
         overridden = {key: value for key, value in told.items() if key not in own}
@@ -147,7 +149,14 @@ def _configured(
         found = arguments(cls, {**overridden, **own}, where, environ, texts=texts)
         return cls(**found, name=name)
 
-    return Profile(name, kind, where, make, prefix)
+    return Profile(name, short_name(kind), where, make, prefix)
+
+
+def registered_class(kind: str, where: Where) -> type[Storage]:
+    try:
+        return find_class(kind)
+    except ProfileError as exc:
+        where.fail(exc.message, "type")
 
 
 def refuse_credentials(cls: type[Storage], query: Mapping[str, str], where: Where) -> None:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from importlib.metadata import EntryPoint, entry_points
 
+from ._settings import suggestion
 from .errors import ProfileError
 from .storage import Storage
 
@@ -31,6 +32,11 @@ def is_kind(kind: str) -> bool:
     return kind in _OURS or kind in _OURS.values() or kind in _registered()
 
 
+def short_name(kind: str) -> str:
+    """Return the name of a type under which it is told, also where it was given by its class."""
+    return next((short for short, name in _OURS.items() if name == kind), kind)
+
+
 def find_class(kind: str) -> type[Storage]:
     """Return the class of a type; only now is it imported.
 
@@ -44,9 +50,9 @@ def find_class(kind: str) -> type[Storage]:
     elif kind in (registered := _registered()):
         found = registered[kind].load()
     else:
-        raise ProfileError(f"there is no type {kind!r}: choose from {', '.join(kinds())}")
+        raise ProfileError(f"there is no such type; {suggestion(kind, kinds())}")
     if not (inspect.isclass(found) and issubclass(found, Storage)):
-        raise ProfileError(f"the type {kind!r} is registered for what is no class of storages")
+        raise ProfileError(f"{kind!r} is registered for what is no class of storages")
     return found
 
 

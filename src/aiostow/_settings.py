@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import difflib
 import inspect
 import os
@@ -123,7 +124,7 @@ def _parameters(cls: type[Storage]) -> dict[str, inspect.Parameter]:
 def _from_text(value: str) -> Any:
     try:
         return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return value
 
 
@@ -160,11 +161,16 @@ def _secret_file(path: Any, key: str, where: Where) -> str:
     if not isinstance(path, str):
         where.fail("a secret file is named by text, as in { file = 'path' }", key)
     try:
-        return Path(where.path(path)).read_text("utf-8").removesuffix("\n").removesuffix("\r")
-    except OSError as exc:
-        where.fail(f"the secret file {path!r} cannot be read: {exc.strerror}", key)
-    except UnicodeDecodeError:
+        content = Path(where.path(path)).read_bytes()
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "this is no path"
+        where.fail(f"the secret file {path!r} cannot be read: {reason}", key)
+    text = None
+    with contextlib.suppress(UnicodeDecodeError):  # which would carry the content along
+        text = content.decode()
+    if text is None:
         where.fail(f"the secret file {path!r} is no text in UTF-8", key)
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
@@ -172,6 +178,10 @@ def _members(hint: Any) -> tuple[Any, ...]:
     if origin in (typing.Union, types.UnionType):
         return tuple(each for member in typing.get_args(hint) for each in _members(member))
     return (hint,)
+
+
+def _plain(hint: Any) -> set[Any]:
+    return {typing.get_origin(each) or each for each in _members(hint)}
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -198,11 +208,13 @@ def _fits(value: Any, hint: Any) -> bool:
 def _converted(value: Any, hint: Any, key: str, where: Where) -> Any:
     if not _fits(value, hint):
         where.fail(_wanted(hint), key)
-    plain = {typing.get_origin(each) or each for each in _members(hint)}
-    if os.PathLike in plain:
-        if isinstance(value, str):
-            return where.path(value)
-        return [where.path(each) for each in value] if isinstance(value, list) else value
+    plain = _plain(hint)
+    if os.PathLike in plain and isinstance(value, str):
+        return where.path(value)
+    if isinstance(value, list) and any(
+        os.PathLike in _plain(each) for member in _members(hint) for each in typing.get_args(member)
+    ):
+        return [where.path(each) for each in value]
     if bytes in plain and str not in plain and isinstance(value, str):
         try:
             return base64.b64decode(value, validate=True)
@@ -213,11 +225,12 @@ def _converted(value: Any, hint: Any, key: str, where: Where) -> Any:
 
 def _wanted(hint: Any) -> str:
     wanted: list[str] = []
-    for member in _members(hint):
+    members = _members(hint)
+    for member in members:
         plain = typing.get_origin(member) or member
         if plain is Literal:
             wanted += map(repr, typing.get_args(member))
-        elif plain in _NAMES:
+        elif plain in _NAMES and not (plain is bytes and str in members):
             wanted.append(_NAMES[plain])
     if not wanted:
         return "this can be given in code only"

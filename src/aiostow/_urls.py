@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ._settings import suggestion
@@ -52,7 +53,9 @@ def is_url(text: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE) is not None
 
 
-def parse_url(url: str, environ: Mapping[str, str]) -> StorageURL:
+def parse_url(
+    url: str, environ: Mapping[str, str], told: Mapping[str, Any] | None = None
+) -> StorageURL:
     """Return what the URL of a storage says; percent-encoded as URLs are.
 
     Args:
@@ -61,6 +64,8 @@ def parse_url(url: str, environ: Mapping[str, str]) -> StorageURL:
             in ``?aws_region=eu-west-1``.
         environ: says who asks an Azure account, by the variables of its tools, and whether there is
             an SSH agent.
+        told: the settings that are given beside the URL. Where they say who asks, the environment
+            is not asked.
 
     Raises:
         ProfileError: it is none, or holds a secret. No message repeats what it holds.
@@ -75,23 +80,28 @@ def parse_url(url: str, environ: Mapping[str, str]) -> StorageURL:
         raise ProfileError("this URL of a storage cannot be understood") from None
     kind = _KINDS.get(parts.scheme)
     if kind is None:
-        raise ProfileError(
-            f"no storage has URLs with {parts.scheme!r}; {suggestion(parts.scheme, _KINDS)}"
-        )
+        raise ProfileError(f"no storage has such a URL; {suggestion(parts.scheme, _KINDS)}")
+    if not is_url(url.lstrip()):
+        raise ProfileError(f"write a URL of this kind as {_EXAMPLES[kind]!r}")
+    if len(query) < len(pairs):
+        raise ProfileError("in this URL of a storage a setting is given twice")
     if password is not None:
         raise ProfileError("a URL of a storage holds no password: make it a profile's setting")
     if parts.fragment:
         raise ProfileError("in a URL of a storage, write '%23' for '#'")
     if kind == "sftp":
         settings, root, path = _sftp(parts.username, host, port, path, environ)
+        _check_places(query, {"host", "root", *(settings.keys() & {"username", "port"})})
         return StorageURL(kind, settings | query, path, root, query)
     place = parts.netloc
     if kind in ("s3", "azure") and (not place or "@" in place):
         raise ProfileError(f"write a URL of this kind as {_EXAMPLES[kind]!r}")
+    _check_places(query, {"root"} if kind == "local" else {"bucket"} if place else set())
     if kind == "s3":
         return StorageURL(kind, {"bucket": place} | query, path, None, query)
     if kind == "azure":
-        return StorageURL(kind, _azure(place, environ) | query, path, None, query)
+        asks = _azure(environ, query | dict(told or {}))
+        return StorageURL(kind, {"bucket": place} | asks | query, path, None, query)
     if place:
         raise ProfileError(f"write a URL of this kind as {_EXAMPLES[kind]!r}")
     return StorageURL(kind, query, path, "/" if kind == "local" else None, query)
@@ -115,13 +125,24 @@ def _sftp(
     return settings, "/", path
 
 
-def _azure(container: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return who asks, as Azure's own tools are told."""
-    settings = {"bucket": container}
-    if text := environ.get("AZURE_STORAGE_CONNECTION_STRING"):
-        settings["connection_string"] = text
-    elif account := environ.get("AZURE_STORAGE_ACCOUNT"):
-        settings["account"] = account
-        if key := environ.get("AZURE_STORAGE_KEY"):
-            settings["key"] = key
-    return settings
+def _check_places(query: Mapping[str, str], named: set[str]) -> None:
+    for key in sorted(named & query.keys()):
+        raise ProfileError(f"a URL says what {key!r} is before its query")
+
+
+def _azure(environ: Mapping[str, str], told: Mapping[str, Any]) -> dict[str, str]:
+    """Return who asks, as Azure's own tools are told, unless that is told already."""
+    if told.keys() & {"connection_string", "sas_blob_url", "sas_container_url"}:
+        return {}
+    text = environ.get("AZURE_STORAGE_CONNECTION_STRING")
+    if text and not told.keys() & {"account", "anonymous", "endpoint", "key"}:
+        return {"connection_string": text}
+    found = {}
+    usual = environ.get("AZURE_STORAGE_ACCOUNT")
+    if usual and "account" not in told:
+        found["account"] = usual
+    key = environ.get("AZURE_STORAGE_KEY")
+    own = told.get("account", usual) == (usual or told.get("account"))  # the key is of that account
+    if key and own and not told.keys() & {"anonymous", "key"}:
+        found["key"] = key
+    return found

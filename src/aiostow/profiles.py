@@ -47,7 +47,7 @@ class Profiles:
 
     def __init__(self, pairs: Iterable[ProfilePair] = ()) -> None:
         self._profiles: dict[str, Profile] = {}
-        self._made: dict[str, tuple[Storage, Storage]] = {}  # what is closed, and what is used
+        self._made: dict[object, tuple[Storage, Storage]] = {}  # what is closed, and what is used
         self._closed = False
         for pair in pairs:
             self._add(from_pair(pair))
@@ -87,7 +87,8 @@ class Profiles:
     def load(cls, path: str | os.PathLike[str] | None = None) -> Self:
         """Return the profiles that the user has configured, and after them the environment's.
 
-        A profile of the environment replaces one of the same name.
+        A profile of the environment replaces one of the same name, in its place: what was the
+        default stays so.
 
         Args:
             path: of the file; by default ``$AIOSTOW_CONFIG``, else that of `user_config` if it is
@@ -103,8 +104,7 @@ class Profiles:
             for profile in from_file(file, os.environ):
                 profiles._add(profile)
         for profile in from_environment(os.environ):
-            profiles._profiles.pop(profile.name, None)
-            profiles._add(profile)
+            profiles._profiles[profile.name] = profile
         return profiles
 
     def _add(self, profile: Profile) -> None:
@@ -149,14 +149,14 @@ class Profiles:
         settings = dict(parsed.settings)
         if parsed.root is not None:
             settings["root"] = parsed.root
-        name = f"{parsed.kind}:{sorted(settings.items())}"  # no profile's, and never shown
+        id = (parsed.kind, *sorted(settings.items()))  # no profile's, and never shown
 
         def make() -> Storage:
             cls = find_class(parsed.kind)
             refuse_credentials(cls, parsed.query, where)
             return cls(**arguments(cls, settings, where, os.environ, texts=settings))
 
-        return self._storage(name, Profile("", parsed.kind, where, make)), parsed.path
+        return self._storage(id, Profile("", parsed.kind, where, make)), parsed.path
 
     def kind(self, name: str) -> str:
         """Return the type of a profile, such as ``"s3"``."""
@@ -165,6 +165,12 @@ class Profiles:
     def source(self, name: str) -> str:
         """Return where a profile was written: a file, or ``"the environment"``; empty for code."""
         return self._find(name).where.source
+
+    def copy(self) -> Profiles:
+        """Return the same profiles with storages of their own, open also where these are closed."""
+        profiles = Profiles()
+        profiles._profiles = dict(self._profiles)
+        return profiles
 
     def check(self) -> None:
         """Make all storages now, so that what is wrong is told at the start; nobody is connected.
@@ -206,13 +212,13 @@ class Profiles:
             raise UnknownProfileError(f"no profile is named {name!r}; {suggestion(name, self)}")
         return self._profiles[name]
 
-    def _storage(self, name: str, profile: Profile) -> Storage:
+    def _storage(self, id: object, profile: Profile) -> Storage:
         if self._closed:
             raise ClosedError("these profiles are closed")
-        if name not in self._made:
+        if id not in self._made:
             base = profile.made()
-            self._made[name] = (base, base.at(profile.prefix) if profile.prefix else base)
-        return self._made[name][1]
+            self._made[id] = (base, base.at(profile.prefix) if profile.prefix else base)
+        return self._made[id][1]
 
 
 class SyncProfiles:
@@ -229,6 +235,11 @@ class SyncProfiles:
         self._made: dict[str, tuple[SyncStorage, SyncStorage]] = {}
         self._lock = threading.Lock()
         self._closed = False
+
+    @property
+    def profiles(self) -> Profiles:
+        """The profiles behind this facade, whose storages are others than its own."""
+        return self._profiles
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._profiles)

@@ -56,20 +56,23 @@ def aiostow(context: click.Context, config: str | None, profile: str | None, deb
     context.obj = _Asked(_load(config), profile, debug)
 
 
-def storage_group(load: Callable[[], Profiles], name: str = "storage") -> click.Group:
+def storage_group(
+    load: Callable[[], Profiles], name: str, default: str | None = None
+) -> click.Group:
     """Return the same commands as a group of an application's own, over its profiles.
 
     Args:
         load: returns the profiles anew; they are closed at the end of a command.
         name: of the group.
+        default: the profile of keys that name none; None for the first.
     """
 
     @click.pass_context
     def group(context: click.Context, profile: str | None, debug: bool) -> None:
-        context.obj = _Asked(load, profile, debug)
+        context.obj = _Asked(load, profile or default, debug)
 
     options: list[click.Parameter] = [
-        click.Option(["-p", "--profile"], help="Of keys that name none."),
+        click.Option(["-p", "--profile", "--location"], help="Of keys that name none."),
         click.Option(["--debug"], is_flag=True, help="Show where an error comes from."),
     ]
     return click.Group(
@@ -279,7 +282,8 @@ def stat(paths: tuple[str, ...], as_json: bool) -> None:
 
 @aiostow.command()
 @click.argument("path")
-@click.option("-e", "--expire", callback=_as(parse_seconds), required=True, metavar="DURATION",
+@click.option("-e", "--expire", "--expiration", callback=_as(parse_seconds), default="1h",
+              show_default=True, metavar="DURATION",
               help="When it ends: seconds from now, or as in 15m, 1h or 2d.")  # fmt: skip
 @click.option("--download", is_flag=True, help="Allow it; so it is if nothing else is said.")
 @click.option("--upload", is_flag=True, help="Allow it.")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from .._profile_sources import PROFILE_NAME
 from .._urls import is_url
 from ..backends.local import LocalFSStorage
 from ..errors import InvalidArgumentError, ProfileError, UnknownProfileError
 from ..profiles import Profiles, user_config
 from ..storage import Storage
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,11 @@ class Places:
         name, colon, key = text.partition(":")
         if colon and (not name or name in self._profiles):
             return self._object(name or self._profile, key, text)
-        if colon and _NAME.fullmatch(name) and not (plain == "file" and os.path.lexists(text)):
+        if (
+            colon
+            and PROFILE_NAME.fullmatch(name)
+            and not (plain == "file" and os.path.lexists(text))
+        ):
             self._unknown(name, text)
         if plain == "file":
             return _local(text)

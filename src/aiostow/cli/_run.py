@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+from .._portal import new_event_loop
 from ..errors import InvalidArgumentError, InvalidTypeError, StorageError
 from ..profiles import Profiles
 from ._output import say
@@ -71,7 +72,8 @@ def run(
             terminated = True
             task.cancel()
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+        with contextlib.suppress(NotImplementedError):  # on Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
         async with load() as profiles:
             session = Session(profiles, Places(profiles, profile), debug)
             try:
@@ -81,7 +83,7 @@ def run(
         return FAILED if session.failures else OK
 
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(main())
     except KeyboardInterrupt:
         say("Interrupted.")
@@ -126,12 +128,3 @@ def _alone(exc: Exception) -> Exception:
 def _forget_stdout() -> None:
     """Let the end of the process not try to write what nobody reads."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Any = uvloop.new_event_loop
-    return factory  # type: ignore[no-any-return]  # as asyncio takes it
