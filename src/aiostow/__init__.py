@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         as_mode,
         as_operation,
     )
+    from .operations import StorageOperations, SyncStorageOperations
     from .profiles import Profiles
     from .storage import InternalLinksStorageBackend, Storage
 
@@ -112,7 +113,9 @@ __all__ = [
     "StorageFullError",
     "StorageIOError",
     "StorageNotFoundError",
+    "StorageOperations",
     "Support",
+    "SyncStorageOperations",
     "UnknownProfileError",
     "UnreachableError",
     "UnsupportedOperationError",
@@ -126,7 +129,7 @@ __all__ = [
 
 # All is imported when it is first named: a command line that only tells its options must not wait
 # for what it does not use. Each of these modules imports those before it.
-_FLOORS = ("errors", "models", "links", "files", "storage", "profiles")
+_FLOORS = ("errors", "models", "links", "files", "storage", "profiles", "operations")
 
 # Backends that need an extra are not in `__all__`: a star must not fail where it is not installed.
 _BACKENDS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from .._linking import LinkedEndpoint, LinkKeywords
 from ..errors import InvalidArgumentError, UnsupportedOperationError
@@ -59,7 +59,7 @@ class AzureStorage(Storage):
             lists what is accepted.
     """
 
-    credential_fields = Storage.credential_fields | {
+    credential_fields: ClassVar[frozenset[str]] = Storage.credential_fields | {
         "key", "connection_string", "sas_container_url", "sas_blob_url",
     }  # fmt: skip
     driver: AzureDriver

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from .._linking import LinkedEndpoint
 from ..links import Expiry, Secrets
@@ -71,7 +71,7 @@ class S3Storage(Storage):
         InvalidArgumentError: an argument cannot be; the message says what can.
     """
 
-    credential_fields = Storage.credential_fields | {
+    credential_fields: ClassVar[frozenset[str]] = Storage.credential_fields | {
         "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "sse_customer_key",
     }  # fmt: skip
     driver: S3Driver

@@ -7,6 +7,7 @@ import os
 import posixpath
 import warnings
 from collections.abc import Sequence
+from typing import ClassVar
 
 from .._linking import LinkedEndpoint
 from ..errors import InvalidArgumentError
@@ -63,7 +64,10 @@ class SFTPStorage(InternalLinksStorageBackend):
         InvalidArgumentError: an argument cannot be; the message says what can.
     """
 
-    credential_fields = Storage.credential_fields | {"password", "passphrase"}
+    credential_fields: ClassVar[frozenset[str]] = Storage.credential_fields | {
+        "password",
+        "passphrase",
+    }
     driver: SFTPDriver
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Share links in Django: views without CSRF protection, since a link is its own permission."""
+"""Django: profiles, operations, and views of share links, each of which is its own permission."""
 
 from __future__ import annotations
 
@@ -20,9 +20,23 @@ from .._linking import check_base_url
 from ..endpoint import Answer, Download, EndpointOptions, LinkEndpoint, LinkRequest, token_in
 from ..storage import Storage
 from ..sync import SyncStorage
+from ._django_profiles import (
+    AsyncStorageOperations,
+    StorageOperations,
+    async_storage_profiles,
+    storage_profiles,
+)
 from ._steps import Body, ClientGoneError, SyncEndpoint, carry_out
 
-__all__ = ["async_link_view", "link_view", "url_for"]
+__all__ = [
+    "AsyncStorageOperations",
+    "StorageOperations",
+    "async_link_view",
+    "async_storage_profiles",
+    "link_view",
+    "storage_profiles",
+    "url_for",
+]
 
 
 def link_view(

@@ -1,4 +1,4 @@
-"""Share links in Flask, over the sync facade: a blueprint, and the view of the ancestor."""
+"""Flask, over the sync facade: profiles, operations, and share links by blueprint or view."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from ..errors import InvalidLinkError, StorageError
 from ..links import InternalLinkTokenData
 from ..models import ShareLinkOperation
 from ..sync import SyncStorage
+from ._flask_profiles import FlaskStorage, StorageOperations
 from ._steps import Body, Refusal, SyncBody, SyncEndpoint
 
-__all__ = ["LinkViewMixin", "link_blueprint", "url_for"]
+__all__ = ["FlaskStorage", "LinkViewMixin", "StorageOperations", "link_blueprint", "url_for"]
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"]
 

@@ -1,4 +1,4 @@
-"""Share links in Starlette and FastAPI: the URL under which an application has mounted them."""
+"""Starlette and FastAPI: profiles for every request, and URLs of mounted share links."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from .._linking import check_base_url
+from ._asgi_profiles import StorageMiddleware
 from .asgi import LinkApp
 
-__all__ = ["LinkApp", "url_for"]
+__all__ = ["LinkApp", "StorageMiddleware", "url_for"]
 
 
 @runtime_checkable
