@@ -23,6 +23,7 @@ from ._progress import Bar, bar
 from ._run import Session
 from ._streams import StandardOutput, standard_input
 
+_AHEAD = 10_000  # files
 # What would be told of every file, and is therefore told once.
 _ALL = (CredentialsError, StorageNotFoundError, UnreachableError, HostKeyError, ClosedError)
 
@@ -55,13 +56,18 @@ class Transfer:
         found = items(session, sources, destination, recursive=self.recursive)
         alone = len(sources) == 1 and not self.recursive
         with bar(self.word, self.quiet or isinstance(destination, Stream)) as shown:
+            # Found ahead of what is sent, so that the bar knows how much there is.
+            queue: asyncio.Queue[Item | None] = asyncio.Queue(_AHEAD)
+            workers = 1 if alone else self.jobs
             async with asyncio.TaskGroup() as group:
-                queue = _Shared(found, shown)
-                for _ in range(1 if alone else self.jobs):
+                group.create_task(_find(found, queue, workers, shown))
+                for _ in range(workers):
                     group.create_task(self._work(session, queue, shown, alone))
 
-    async def _work(self, session: Session, queue: _Shared, shown: Bar, alone: bool) -> None:
-        while (item := await queue.next()) is not None:
+    async def _work(
+        self, session: Session, queue: asyncio.Queue[Item | None], shown: Bar, alone: bool
+    ) -> None:
+        while (item := await queue.get()) is not None:
             try:
                 await self._send(item, shown)
             except _ALL:
@@ -123,21 +129,15 @@ class Transfer:
             )  # fmt: skip
 
 
-class _Shared:
-    """Items that several workers take, each one once."""
-
-    def __init__(self, found: AsyncIterator[Item], shown: Bar) -> None:
-        self._found = found
-        self._shown = shown
-        self._lock = asyncio.Lock()
-
-    async def next(self) -> Item | None:
-        """Return the next item, None at the end."""
-        async with self._lock:
-            item = await anext(self._found, None)
-        if item is not None:
-            self._shown.found(item.size)
-        return item
+async def _find(
+    found: AsyncIterator[Item], queue: asyncio.Queue[Item | None], workers: int, shown: Bar
+) -> None:
+    async for item in found:
+        shown.found(item.size)
+        await queue.put(item)
+        await asyncio.sleep(0)  # a local folder is read without waiting
+    for _ in range(workers):
+        await queue.put(None)
 
 
 def _check(sources: list[Place], destination: Place, move: bool) -> None:
