@@ -9,7 +9,7 @@ nox.options.sessions = ["lint", "types", "tests", "system", "servers"]
 nox.options.error_on_missing_interpreters = False
 nox.options.default_venv_backend = "virtualenv"
 
-SYSTEM = ["tests/faults", "tests/local"]
+SYSTEM = ["tests/cli", "tests/faults", "tests/local"]
 SERVERS = ["tests/azure", "tests/endpoint", "tests/s3", "tests/sftp", "tests/share"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 TESTS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
@@ -46,7 +46,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def system(session: nox.Session) -> None:
-    """What the system does rather than Python: kills, failing disks, memory, hostile trees."""
+    """What the system does rather than Python: kills, disks, memory, hostile trees, terminals."""
     session.install(*TESTS, ".")
     session.run("pytest", *SYSTEM, *session.posargs)
 
