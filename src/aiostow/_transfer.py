@@ -20,6 +20,33 @@ BLOCK = 4 << 20
 ProgressCallback: TypeAlias = Callable[..., object]
 """Called with the bytes done so far and, if it takes two arguments, the total or None."""
 
+_FILES = (io.BufferedRandom, io.BufferedReader, io.FileIO)
+
+
+class Blocks:
+    """The blocks of a local file, read elsewhere and copied in the thread that will free them.
+
+    What one thread allocates and another frees, the C library keeps: up to three times the budget.
+
+    Args:
+        readinto: fills a buffer in another thread and returns how much, None for not yet.
+    """
+
+    def __init__(self, readinto: Callable[[memoryview], Awaitable[int | None]]) -> None:
+        self._readinto = readinto
+        self._buffer = memoryview(bytearray(BLOCK))
+
+    async def read(self) -> bytes:
+        """Return the next block, an empty one at the end."""
+        count = await self._readinto(self._buffer)
+        if count is None:
+            raise _nothing_yet()
+        return bytes(self._buffer[:count])
+
+
+def _nothing_yet() -> InvalidTypeError:
+    return InvalidTypeError("the source is non-blocking and has no bytes yet")
+
 
 class Progress:
     """Tells a caller's callback how far a transfer is; at least once, also for an empty file.
@@ -105,6 +132,7 @@ class Incoming:
         self._threads = threads
         self._source = source
         self._async_read = False
+        self._blocks: Blocks | None = None
         self._iterator: Iterator[Any] | None = None
         self._async_iterator: AsyncIterator[Any] | None = None
         error = _misplaced(source, "put")
@@ -114,6 +142,8 @@ class Incoming:
             raise InvalidTypeError("this is bytes, not a file: use write_bytes()")
         if callable(getattr(source, "read", None)):
             self._async_read = inspect.iscoroutinefunction(source.read)
+            if type(source) in _FILES:  # a subclass may have a read() of its own
+                self._blocks = Blocks(lambda buffer: threads.run(source.readinto, buffer))
         elif hasattr(source, "__aiter__"):
             self._async_iterator = aiter(source)
         elif hasattr(source, "__iter__"):
@@ -139,6 +169,8 @@ class Incoming:
             data = await _next_filled(self._async_iterator)
         elif self._iterator is not None:
             data = await self._threads.run(_next_full, self._iterator)
+        elif self._blocks is not None:
+            data = await self._blocks.read()
         elif self._async_read:
             data = await self._source.read(BLOCK)
         else:
@@ -149,7 +181,7 @@ class Incoming:
         if isinstance(data, str):
             raise InvalidTypeError("the source gives str, not bytes: open it with 'rb'")
         if data is None:
-            raise InvalidTypeError("the source is non-blocking and has no bytes yet")
+            raise _nothing_yet()
         return as_bytes(data)
 
 

@@ -15,7 +15,7 @@ from ._linking import LinkedEndpoint
 from ._listing import ConnectedPages, Listing, ListingIterator
 from ._objects import Objects
 from ._readahead import ReadAhead
-from ._transfer import BLOCK, Incoming, Outgoing, Progress, ProgressCallback, pump
+from ._transfer import Blocks, Incoming, Outgoing, Progress, ProgressCallback, pump
 from .driver import Buffer, Driver, Mover
 from .errors import (
     FileExistsInStorageError,
@@ -312,9 +312,9 @@ class Storage(Objects):
             total = os.fstat(file.fileno()).st_size
             opening: Opening[Writer]
             opening = self._opening("put", key, "w", size_hint=total, options=options)
+            blocks = Blocks(lambda buffer: finish(file.readinto(buffer)))
             async with opening as writer:
-                progress = Progress(progress_callback, total)
-                await pump(lambda: finish(file.read(BLOCK)), writer.write, progress)
+                await pump(blocks.read, writer.write, Progress(progress_callback, total))
                 return await writer.commit()
         finally:
             await finish(file.close())

@@ -27,7 +27,7 @@ def test_large_blobs_grow_the_process_by_no_more_than_the_budget(
             memory_budget=budget * MIB,
         )  # fmt: skip
 
-    peaks = {what: grown(what, server.port) for what in ("write", "read")}
+    peaks = {what: grown(what, server.port) for what in ("write", "put", "upload", "read")}
     proxy.add(WireFault(b"GET /", times=None, rate=20 * MIB))  # so that ranges go side by side
     peaks["far"] = grown("read", proxy.port)
     assert max(peaks.values()) <= (budget + 32) * MIB, peaks

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ async def main(what: str, size: int, backend: str, arguments: dict[str, Any]) ->
         before = resident("VmRSS")
         if what == "write":
             entry = await storage.upload(fresh(size), "big")
+            assert entry.size == size
+        elif what in ("put", "upload"):
+            with tempfile.NamedTemporaryFile() as file:
+                file.truncate(size)
+                if what == "put":
+                    entry = await storage.put(file.name, "big")
+                else:
+                    with open(file.name, "rb") as source:
+                        entry = await storage.upload(source, "big")
             assert entry.size == size
         elif what == "list":
             count = 0

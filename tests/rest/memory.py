@@ -22,7 +22,8 @@ def growth(what: str, size: int, backend: str, **arguments: Any) -> int:
     """Return the peak over idle, in bytes.
 
     Args:
-        what: ``"write"``, ``"read"``, or ``"list"`` for what is below ``tree``.
+        what: ``"write"``, ``"put"`` or ``"upload"`` of a local file, ``"read"``, or ``"list"`` for
+            what is below ``tree``.
         size: of the object ``big``, in bytes, or the number of files.
         backend: name of the storage's class.
         arguments: of the storage.

@@ -31,7 +31,7 @@ def test_large_objects_grow_the_process_by_no_more_than_the_budget(
             endpoint_url=f"http://127.0.0.1:{port}", memory_budget=budget * MIB,
         )  # fmt: skip
 
-    peaks = {what: grown(what, server.port) for what in ("write", "read")}
+    peaks = {what: grown(what, server.port) for what in ("write", "put", "upload", "read")}
     proxy.add(WireFault(b"GET /", times=None, rate=20 * MIB))  # so that ranges go side by side
     peaks["far"] = grown("read", proxy.port)
     assert max(peaks.values()) <= (budget + 32) * MIB, peaks

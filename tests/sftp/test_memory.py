@@ -27,7 +27,7 @@ def test_large_files_grow_the_process_by_no_more_than_the_budget(
     size = (2048 if long else 256) * MIB
     peaks = {
         what: grown(what, size, server, folder, memory_budget=budget * MIB)
-        for what in ("write", "read")
+        for what in ("write", "put", "upload", "read")
     }
     assert max(peaks.values()) <= (budget + 32) * MIB, peaks
 

@@ -426,7 +426,15 @@ KEYLESS: dict[str, Callable[[Any, Any, Path], Any]] = {
     "sweep": lambda storage, key, folder: storage.sweep(timedelta(0)),
     "deserialize_link_token": lambda storage, key, folder: storage.deserialize_link_token("x"),
 }
-NO_CALLS = {"at", "aclose", "capabilities", "closed", "driver", "memory_budget"}
+NO_CALLS = {
+    "at",
+    "aclose",
+    "capabilities",
+    "closed",
+    "credential_fields",
+    "driver",
+    "memory_budget",
+}
 
 
 async def call(name: str, storage: Storage, key: Any, folder: Path) -> None:
