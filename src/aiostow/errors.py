@@ -6,7 +6,7 @@ StorageError
 │   ├── InvalidKeyError                       a key that no storage may address
 │   ├── LinkTooLongError                      a link's constraints do not fit into its token
 │   ├── ProfileError                          a configuration of storages that cannot be
-│   │   └── UnknownProfileError (LookupError) no profile has this name
+│   │   └── UnknownProfileError (LookupError)  no profile has this name
 │   └── ClosedError                           the file or the storage is closed
 ├── BlockingCallError (RuntimeError)          a call of the sync facade that would block a loop
 ├── ConnectionLostError (ConnectionError)     the connection to the service was lost
