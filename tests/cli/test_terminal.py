@@ -13,7 +13,6 @@ import pytest
 
 from ._terminal import COMMAND, CommandLine, Terminal, read_tree, write_tree
 
-
 # -- bars -----------------------------------------------------------------------------------------
 
 

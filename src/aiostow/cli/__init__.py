@@ -16,4 +16,6 @@ def main() -> None:
             raise
         print("Error: aiostow needs the extra 'cli': pip install 'aiostow[cli]'", file=sys.stderr)  # noqa: T201  # there is no click to say it
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     aiostow.main(prog_name="aiostow")

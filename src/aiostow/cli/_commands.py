@@ -40,7 +40,19 @@ def _load(config: str | None) -> Callable[[], Profiles]:
     return load
 
 
-@click.group(context_settings={"help_option_names": ["--help"]}, epilog=_EXIT)
+class _Commands(click.Group):
+    """Commands that an interruption ends as one of the shell's, also while they are imported."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            context.exit(130)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["--help"]}, epilog=_EXIT)
 @click.option("--config", metavar="FILE", help="Profiles; else $AIOSTOW_CONFIG, or the user's own.")
 @click.option("-p", "--profile", envvar="AIOSTOW_PROFILE", help="Of keys that name none.")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
@@ -75,7 +87,7 @@ def storage_group(
         click.Option(["-p", "--profile", "--location"], help="Of keys that name none."),
         click.Option(["--debug"], is_flag=True, help="Show where an error comes from."),
     ]
-    return click.Group(
+    return _Commands(
         name, dict(aiostow.commands), callback=group, params=options, epilog=_EXIT,
         help="Files of the application's storages.",
     )  # fmt: skip

@@ -49,6 +49,8 @@ async def items(
         recursive: take trees.
     """
     folder = into_folder(sources, destination)
+    if folder:
+        _check_names(sources)
     for source in sources:
         try:
             async for item in _items_of(session, source, destination, folder, recursive):
@@ -77,7 +79,7 @@ async def _items_of(
 async def _local(
     session: Session, source: LocalPath, destination: Place, folder: bool, recursive: bool
 ) -> AsyncIterator[Item]:
-    name = os.path.basename(os.path.abspath(source.path))
+    name = _name(source)
     if not os.path.isdir(source.path):
         target = below(destination, name) if folder else destination
         yield Item(source, _file(target, name), os.stat(source.path).st_size)
@@ -85,20 +87,22 @@ async def _local(
     if not recursive:
         raise InvalidArgumentError(f"{source.path!r} is a folder: send all of it with --recursive")
     base = below(destination, name) if folder and name else destination
-    if isinstance(base, Object) and f"{_address(base)}/".startswith(f"{_address(source)}/"):
-        raise InvalidArgumentError("the destination is within the source, which would not end")
+    own = _way_back(source, base)
 
     def skipped(path: str, kind: str) -> None:
         say(f"Skipped: {path} is {kind}")
 
-    for file in walk(source.path, skipped):
-        yield Item(LocalPath(file.path, False), below(base, file.name), file.size)
+    for file in walk(source.path, skipped, session.failed):
+        if own and file.name.startswith(own):
+            session.failed(_into_source(), file.path)
+        else:
+            yield Item(LocalPath(file.path, False), below(base, file.name), file.size)
 
 
 async def _stored(
     session: Session, source: Object, destination: Place, folder: bool, recursive: bool
 ) -> AsyncIterator[Item]:
-    name = posixpath.basename(source.key)
+    name = _name(source)
     if not recursive or (source.key and not source.folder):
         entry = await _entry(source, recursive)
         if entry is not None:
@@ -106,8 +110,7 @@ async def _stored(
             yield Item(source, _file(target, name), entry.size)
             return
     base = below(destination, name) if folder and name else destination
-    if isinstance(base, Object) and f"{_address(base)}/".startswith(f"{_address(source)}/"):
-        raise InvalidArgumentError("the destination is within the source, which would not end")
+    own = _way_back(source, base)
     found = False
     start = len(source.key) + 1 if source.key else 0
     async for listed in source.storage.list(source.key):
@@ -116,10 +119,45 @@ async def _stored(
         each = replace(source, key=listed.name, folder=False, shown=_shown(source, inner))
         if not listed.addressable:
             session.failed(InvalidKeyError("no storage may have this name", key=listed.name))
+        elif own and inner.startswith(own):
+            session.failed(_into_source(), each.shown)
         else:
             yield Item(each, below(base, inner), listed.size)
     if not found and source.key:
         raise FileNotFoundInStorageError("nothing is there", key=source.key)
+
+
+def _name(source: Place) -> str:
+    """Return by which name a source goes into a folder; empty for a whole storage."""
+    if isinstance(source, LocalPath):
+        return os.path.basename(os.path.abspath(source.path))
+    return posixpath.basename(source.key) if isinstance(source, Object) else ""
+
+
+def _check_names(sources: Sequence[Place]) -> None:
+    """Refuse sources of one name, of which the folder would have the last, and a move no other."""
+    names = [name for source in sources if (name := _name(source))]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidArgumentError(f"several sources have the name {name!r}: send each alone")
+
+
+def _way_back(source: Place, base: Place) -> str:
+    """Return where below the destination the source is, with a final ``/``; empty if it is not.
+
+    Raises:
+        InvalidArgumentError: the destination is the source, or within it.
+    """
+    if isinstance(base, Stream):
+        return ""
+    there, here = f"{_address(base)}/", f"{_address(source)}/"
+    if there.startswith(here):
+        raise InvalidArgumentError("the destination is within the source, which would not end")
+    return here[len(there) :] if here.startswith(there) else ""
+
+
+def _into_source() -> InvalidArgumentError:
+    return InvalidArgumentError("this would go where the source is, and replace what is not sent")
 
 
 async def _entry(source: Object, recursive: bool) -> ListEntry | None:
@@ -163,7 +201,7 @@ def is_same(one: Place, other: Place) -> bool:
 def _address(place: Place) -> str:
     if isinstance(place, Stream):
         return ""
-    if isinstance(place, LocalPath):
-        return f"file:{os.path.realpath(place.path)}"  # as the disk's own storage says it
+    if isinstance(place, LocalPath):  # as the disk's own storage says it
+        return f"file:{os.path.realpath(place.path)}".rstrip("/")
     full = place.storage._prefix.join(place.key)
-    return f"{place.storage.driver.identity.rstrip('/')}/{full}"
+    return f"{place.storage.driver.identity.rstrip('/')}/{full}".rstrip("/")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import InvalidArgumentError
 from ..models import ShareLinkOperation
-from ._output import json_line, print_lines
+from ._output import json_line, print_lines, say
 from ._places import Object, Place
 from ._run import Session
 
@@ -43,3 +43,5 @@ async def show_link(session: Session, place: Place, asked: LinkRequest, *, as_js
         print_lines([json_line(told)])
     else:
         print_lines([str(link)])
+        for name, value in link.headers.items():
+            say(f"Send with it: {name}: {value}")

@@ -22,9 +22,9 @@ def shown(text: str) -> str:
 
 def print_lines(lines: Iterable[str]) -> None:
     """Write lines to standard output, which then has them."""
-    text = "".join(f"{line}\n" for line in lines)
     if sys.stdout.isatty():
-        text = "\n".join(map(shown, text.split("\n")))
+        lines = map(shown, lines)
+    text = "".join(f"{line}\n" for line in lines)
     # A name that is no text goes into a pipe as the bytes that it is made of.
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
     sys.stdout.buffer.flush()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
+import select
 import stat
 import sys
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, TextIO
 
 _PIECE = 256 << 10
 
@@ -17,9 +19,17 @@ def standard_input() -> Any:
 
     A pipe is read when something is there, so that an interruption need not wait for its end.
     """
-    if stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
-        return sys.stdin.buffer
-    return _pieces(sys.stdin.fileno())
+    fd = _pipe(sys.stdin)
+    return sys.stdin.buffer if fd is None else _pieces(fd)
+
+
+def _pipe(stream: TextIO) -> int | None:
+    """Return the descriptor of what may have to be waited for; None of a file or one in memory."""
+    try:
+        fd = stream.fileno()
+    except io.UnsupportedOperation:
+        return None
+    return None if stat.S_ISREG(os.fstat(fd).st_mode) else fd
 
 
 async def read_line() -> str:
@@ -51,9 +61,27 @@ async def _pieces(fd: int) -> AsyncGenerator[bytes, None]:
 
 
 class StandardOutput:
-    """What `Storage.download` writes to. It blocks, as a pipe does that nobody reads from."""
+    """What `Storage.download` writes to; an interruption need not wait for who reads a pipe."""
 
     async def write(self, data: Any) -> None:
         """Write all of `data`."""
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        fd = _pipe(sys.stdout)
+        if fd is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            return
+        view = memoryview(data).cast("B")
+        while view:
+            if not select.select([], [fd], [], 0)[1]:
+                await _writable(fd)
+            view = view[os.write(fd, view[: select.PIPE_BUF]) :]
+
+
+async def _writable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_writer(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(fd)

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ..errors import (
     ClosedError,
@@ -13,6 +14,7 @@ from ..errors import (
     FileExistsInStorageError,
     HostKeyError,
     InvalidArgumentError,
+    NotAFileError,
     StorageError,
     StorageNotFoundError,
     UnreachableError,
@@ -85,6 +87,8 @@ class Transfer:
             return  # a move would remove what it has just written
         if self.keep and await _is_there(destination):
             return
+        within = _within(source, destination)
+        before = await _before_move(source, destination) if self.move and not within else None
         progress = shown.begin()
         if isinstance(destination, Object):
             try:
@@ -100,8 +104,8 @@ class Transfer:
             assert isinstance(source, Object)
             os.makedirs(os.path.dirname(destination.path) or ".", exist_ok=True)
             await source.storage.get(source.key, destination.path, progress_callback=progress)
-        if self.move:
-            await _remove(source, destination)
+        if self.move and not within:
+            await _remove(source, before)
 
     async def _store(
         self, source: Place, destination: Object, progress: Callable[[int], None]
@@ -158,11 +162,51 @@ async def _is_there(place: Place) -> bool:
     return isinstance(place, LocalPath) and os.path.lexists(place.path)
 
 
-async def _remove(source: Place, destination: Place) -> None:
-    """Remove what has arrived elsewhere; a storage has done so within itself."""
+def _within(source: Place, destination: Place) -> bool:
+    """Tell whether a storage moves this by itself."""
+    if not isinstance(source, Object) or not isinstance(destination, Object):
+        return False
+    return source.storage is destination.storage
+
+
+_Version: TypeAlias = tuple[object, ...] | None
+
+
+async def _before_move(source: Place, destination: Place) -> _Version:
+    """Return the version of what is moved onto something; None where nothing is there.
+
+    A server may show one object by names that do not tell that it is: a folder and its absolute
+    path, or two addresses.
+
+    Raises:
+        InvalidArgumentError: this seems to be so.
+    """
+    there = await _version(destination)
+    here = None if there is None else await _version(source)
+    if there is not None and there == here:
+        raise InvalidArgumentError(
+            "source and destination are alike: if they are one object, a move would remove it"
+        )
+    return here
+
+
+async def _version(place: Place) -> _Version:
+    try:
+        if isinstance(place, LocalPath):
+            facts = os.stat(place.path)
+            return facts.st_size, facts.st_mtime_ns, facts.st_ino
+        assert isinstance(place, Object)
+        entry = await place.storage.stat(place.key)
+        return entry.size, entry.last_modified, entry.etag
+    except (FileNotFoundError, NotAFileError):
+        return None
+
+
+async def _remove(source: Place, before: _Version) -> None:
+    """Remove what has arrived elsewhere, unless that changed it, which then was its own place."""
+    if before is not None and await _version(source) != before:
+        raise InvalidArgumentError("this changed while it was copied, and is kept")
     if isinstance(source, LocalPath):
         os.unlink(source.path)
     elif isinstance(source, Object):
-        within = isinstance(destination, Object) and destination.storage is source.storage
-        if not within:
-            await source.storage.delete(source.key)
+        await source.storage.delete(source.key)

@@ -23,30 +23,39 @@ class LocalFile:
     size: int
 
 
-def walk(folder: str, skipped: Callable[[str, str], None]) -> Iterator[LocalFile]:
+def walk(
+    folder: str, skipped: Callable[[str, str], None], failed: Callable[[OSError], None]
+) -> Iterator[LocalFile]:
     """Return all regular files below a folder, each directory's in the order of their names.
 
     Args:
         folder: whose files.
         skipped: told the path of what is left out, and what that is.
-
-    Raises:
-        OSError: a directory cannot be read.
+        failed: told why a directory or file below cannot be looked at.
     """
     pending = [""]
     while pending:
         below = pending.pop()
         folders = []
-        with os.scandir(os.path.join(folder, below)) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+        try:
+            with os.scandir(os.path.join(folder, below)) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as exc:
+            failed(exc)
+            continue
         for entry in found:
             name = f"{below}/{entry.name}" if below else entry.name
-            if entry.is_dir(follow_symlinks=False):
+            try:
+                facts = entry.stat(follow_symlinks=False)
+            except OSError as exc:
+                failed(exc)
+                continue
+            if stat.S_ISDIR(facts.st_mode):
                 folders.append(name)
-            elif entry.is_file(follow_symlinks=False):
-                yield LocalFile(entry.path, name, entry.stat(follow_symlinks=False).st_size)
+            elif stat.S_ISREG(facts.st_mode):
+                yield LocalFile(entry.path, name, facts.st_size)
             else:
-                skipped(entry.path, _kind(entry.stat(follow_symlinks=False).st_mode))
+                skipped(entry.path, _kind(facts.st_mode))
         pending += reversed(folders)
 
 
