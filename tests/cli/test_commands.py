@@ -89,6 +89,17 @@ def test_stat_tells_what_is_known(cli: CommandLine, filled: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("command", ["ls", "stat"])
+def test_what_is_missing_among_others_is_told_and_the_rest_shown(
+    cli: CommandLine, filled: Path, command: str
+) -> None:
+    done = cli(command, "top.txt", "missing", "disk:a/one.txt", code=1)
+    assert done.err.count("\n") == 1
+    assert "'missing'" in done.err
+    told = [line.removeprefix("name:").strip() for line in done.lines]
+    assert [line for line in told if ".txt" in line] == ["top.txt", "a/one.txt"]
+
+
 def test_profiles_are_listed_without_their_settings(cli: CommandLine, config: Path) -> None:
     assert cli("profiles").lines == [
         f"disk  local  {config}  (default)", f"other  local  {config}",

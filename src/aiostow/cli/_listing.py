@@ -27,8 +27,7 @@ async def list_objects(
     session: Session, places: Sequence[Place], line: Format, *, recursive: bool
 ) -> None:
     """Print what is below each place, page by page as the service tells it."""
-    for place in places:
-        await _list(session.places.as_object(place), line, recursive)
+    await session.each(places, lambda place: _list(place, line, recursive))
 
 
 async def _list(place: Object, line: Format, recursive: bool) -> None:
@@ -52,16 +51,19 @@ async def _list(place: Object, line: Format, recursive: bool) -> None:
 
 async def show_facts(session: Session, places: Sequence[Place], *, as_json: bool) -> None:
     """Print what is known of each object."""
-    for number, place in enumerate(places):
-        found = session.places.as_object(place)
-        told = facts(await found.storage.stat(found.key))
+    between: list[str] = []
+
+    async def show(place: Object) -> None:
+        nonlocal between
+        told = facts(await place.storage.stat(place.key))
         if as_json:
             print_lines([json_line(told)])
-            continue
-        lines = [
-            f"{name.replace('_', ' ') + ':':<18}{_plain(value)}" for name, value in told.items()
-        ]
-        print_lines([""] * bool(number) + lines)
+            return
+        lines = [f"{f'{name}:'.replace('_', ' '):<18}{_plain(told[name])}" for name in told]
+        print_lines(between + lines)
+        between = [""]
+
+    await session.each(places, show)
 
 
 def _plain(value: Any) -> str:

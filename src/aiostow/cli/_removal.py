@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ..errors import DeleteManyError, FileNotFoundInStorageError, InvalidArgumentError, StorageError
+from ..errors import DeleteManyError, InvalidArgumentError, StorageError
 from ._output import print_lines, say, shown
 from ._places import Object, Place
 from ._run import Session
@@ -24,17 +24,15 @@ async def remove(
         yes: do not ask.
         dry_run: print what would be removed, and remove nothing.
     """
-    for place in places:
-        found = session.places.as_object(place)
+
+    async def each(place: Object) -> None:
         try:
-            await _remove(session, found, recursive, yes, dry_run)
+            await _remove(session, place, recursive, yes, dry_run)
         except DeleteManyError as exc:
             for key, failure in exc.failures.items():
                 session.failed(failure, key)
-        except (FileNotFoundInStorageError, StorageError) as exc:
-            if len(places) == 1:
-                raise
-            session.failed(exc)
+
+    await session.each(places, each)
 
 
 async def _remove(

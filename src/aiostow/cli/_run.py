@@ -8,14 +8,14 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from .._portal import new_event_loop
 from ..errors import InvalidArgumentError, InvalidTypeError, StorageError
 from ..profiles import Profiles
 from ._output import say
-from ._places import Places
+from ._places import Object, Place, Places
 
 OK = 0
 FAILED = 1
@@ -45,6 +45,18 @@ class Session:
         """Tell of one of several things that went wrong."""
         self.failures += 1
         tell(exc, self.debug, about)
+
+    async def each(
+        self, places: Sequence[Place], action: Callable[[Object], Awaitable[None]]
+    ) -> None:
+        """Do the same with several objects; what fails is told, and the rest goes on."""
+        for place in places:
+            try:
+                await action(self.places.as_object(place))
+            except StorageError as exc:
+                if len(places) == 1:
+                    raise
+                self.failed(exc)
 
 
 def run(
