@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aiostow.sync import SyncStorage
 from tests.cli._terminal import CommandLine, read_tree, write_tree
+from tests.cli.suite import CANARY, CliSuite, one_sentence, toml
 from tests.servers import SFTPServer
 
 from ._suite import temporary
 
 
 @pytest.fixture
-def cli(server: SFTPServer, folder: Path, tmp_path: Path) -> CommandLine:
-    """The command line with a profile `s` on the folder, and another on the disk."""
+def settings(server: SFTPServer, folder: Path) -> dict[str, Any]:
+    """The profile of the folder."""
+    return {
+        "type": "sftp",
+        "host": "127.0.0.1",
+        "port": server.port,
+        "username": server.username,
+        "key_filename": str(server.key),
+        "known_hosts_fpath": str(server.known_hosts),
+        "root": folder.name,
+    }
+
+
+@pytest.fixture
+def cli(settings: dict[str, Any], tmp_path: Path) -> CommandLine:
+    """The command line with a profile `s` on the folder."""
     config = tmp_path / "config.toml"
-    config.write_text(
-        f"""
-[profiles.s]
-type = "sftp"
-host = "127.0.0.1"
-port = {server.port}
-username = "{server.username}"
-key_filename = "{server.key}"
-known_hosts_fpath = "{server.known_hosts}"
-root = "{folder.name}"
-[profiles.disk]
-type = "local"
-root = "disk"
-durable = false
-"""
-    )
+    config.write_text(f"[profiles.s]\n{toml(settings)}")
     return CommandLine(config, tmp_path / "home")
 
 
@@ -55,21 +56,37 @@ def url(server: SFTPServer, folder: Path, cli: CommandLine) -> str:
     return f"sftp://{server.username}@127.0.0.1:{server.port}{folder}"
 
 
-def test_a_tree_goes_round_and_away(cli: CommandLine, folder: Path, work: Path, url: str) -> None:
-    tree = write_tree(work / "tree", 40)
-    cli("put", "-r", "tree", "s:there")
-    assert read_tree(folder / "there") == tree
-    lines = [re.split(r"\s\s+", line.strip()) for line in cli("ls", "-lR", "s:there").lines]
-    assert {line[2]: int(line[0]) for line in lines} == {
-        f"there/{name}": len(data) for name, data in tree.items()
-    }
-    cli("cp", "-r", "s:there", f"{url}/copy")
-    cli("get", "-r", f"{url}/copy", "back")
+class TestCli(CliSuite):
+    @pytest.fixture(autouse=True)
+    def _look(self, folder: Path) -> None:
+        self.folder = folder
+
+    @pytest.fixture
+    def profile_toml(self, settings: dict[str, Any]) -> str:
+        return toml(settings)
+
+    @pytest.fixture
+    def wrong_secret_toml(self, settings: dict[str, Any]) -> str:
+        del settings["key_filename"]
+        return toml(settings | {"password": CANARY})
+
+    @pytest.fixture
+    def closed_port_toml(self, settings: dict[str, Any], closed_port: int) -> str:
+        return toml(settings | {"port": closed_port})
+
+    def nothing_is_left(self, remote: SyncStorage) -> None:
+        assert temporary(self.folder) == []
+        super().nothing_is_left(remote)
+
+
+def test_a_url_is_asked_with_the_usual_files(
+    cli: CommandLine, folder: Path, work: Path, url: str
+) -> None:
+    tree = write_tree(work / "tree", 20)
+    cli("put", "-r", "tree", f"{url}/copy")
+    assert read_tree(folder / "copy") == tree
+    cli("mv", "-r", f"{url}/copy", "back")
     assert read_tree(work / "back") == tree
-    cli("mv", "-r", "s:copy", "disk:all")
-    assert read_tree(work.parent / "disk" / "all") == tree
-    assert read_tree(folder / "copy") == {}
-    cli("rm", "-r", "--yes", "s:there")
     assert read_tree(folder) == {}
 
 
@@ -99,23 +116,5 @@ def test_who_is_not_let_in_is_told_in_one_sentence(
     unknown = Path(cli.env["HOME"]) / ".ssh" / "known_hosts"
     for _ in range(2):
         for arguments in (["ls", url], ["put", "-r", "tree", f"{url}/t"]):
-            done = cli(*arguments, code=1)
-            assert done.err.startswith("Error: ")
-            assert done.err.count("\n") == 1
+            one_sentence(cli(*arguments, code=1))
         unknown.write_text("")
-
-
-def test_an_interrupted_tree_is_whole_or_absent_and_can_be_sent_again(
-    cli: CommandLine, folder: Path, work: Path
-) -> None:
-    tree = write_tree(work / "tree", 300)
-    with cli.in_terminal("put", "-r", "tree", "s:t", width=100) as terminal:
-        terminal.until(lambda screen: re.search(r"put [2-9]\d/300", screen.text))
-        terminal.type(b"\x03")
-        assert terminal.wait(130).endswith("Interrupted.\r\n")
-    assert temporary(folder) == []
-    some = read_tree(folder / "t")
-    assert 20 <= len(some) < 300
-    assert some.items() <= tree.items()
-    cli("put", "-r", "tree", "s:t")
-    assert read_tree(folder / "t") == tree
