@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ._extras import missing_extra
+from ._extras import BACKENDS, SDKS, missing_extra
 
 if TYPE_CHECKING:
     from .backends.azure import AzureStorage as AzureStorage
@@ -131,25 +131,9 @@ __all__ = [
 # for what it does not use. Each of these modules imports those before it.
 _FLOORS = ("errors", "models", "links", "files", "storage", "profiles", "operations")
 
-# Backends that need an extra are not in `__all__`: a star must not fail where it is not installed.
-_BACKENDS = {
-    "AzureStorage": "azure",
-    "LocalFSStorage": "local",
-    "MemoryStorage": "memory",
-    "S3Storage": "s3",
-    "SFTPStorage": "sftp",
-}
-
-# What each extra brings.
-_SDKS = {
-    "azure": ("aiohttp", "azure", "yarl"),
-    "s3": ("aiobotocore", "aiohttp", "botocore", "yarl"),
-    "sftp": ("asyncssh",),
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _BACKENDS:
+    if name in BACKENDS:
         value = _backend(name)
     elif name in __all__:
         modules = (importlib.import_module(f".{module}", __name__) for module in _FLOORS)
@@ -163,15 +147,15 @@ def __getattr__(name: str) -> Any:
 
 
 def _backend(name: str) -> Any:
-    module = _BACKENDS[name]
+    module = BACKENDS[name]
     try:
         return getattr(importlib.import_module(f".backends.{module}", __name__), name)
     except ModuleNotFoundError as exc:
         sdk = (exc.name or "").partition(".")[0]
-        if sdk not in _SDKS.get(module, ()):
+        if sdk not in SDKS.get(module, ()):
             raise
         raise missing_extra(name, module, exc) from exc
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_BACKENDS})
+    return sorted({*__all__, *BACKENDS})

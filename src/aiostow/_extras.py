@@ -1,6 +1,23 @@
-"""What is said where an optional dependency is not installed."""
+"""The backends, and what is said where an optional dependency of one is not installed."""
 
 from __future__ import annotations
+
+# Those that need an extra are not in the package's `__all__`: a star must not fail without it.
+BACKENDS = {
+    "AzureStorage": "azure",
+    "LocalFSStorage": "local",
+    "MemoryStorage": "memory",
+    "S3Storage": "s3",
+    "SFTPStorage": "sftp",
+}
+"""The module of each class; also the type by which a configuration names it."""
+
+SDKS = {
+    "azure": ("aiohttp", "azure", "yarl"),
+    "s3": ("aiobotocore", "aiohttp", "botocore", "yarl"),
+    "sftp": ("asyncssh",),
+}
+"""What each extra brings."""
 
 
 def missing_extra(what: str, extra: str, exc: ModuleNotFoundError) -> ImportError:

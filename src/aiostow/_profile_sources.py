@@ -47,6 +47,7 @@ class Profile:
 
 
 def from_pair(pair: ProfilePair) -> Profile:
+    """Return the profile of a class and its arguments, which must be such as it has."""
     try:
         given, settings = pair
         settings = dict(settings)
@@ -71,6 +72,7 @@ def from_pair(pair: ProfilePair) -> Profile:
 
 
 def from_file(path: Path, environ: Mapping[str, str]) -> Iterator[Profile]:
+    """Return the profiles of a TOML file; see `Profiles.from_file`."""
     source = str(path)
     try:
         told = tomllib.loads(path.read_text("utf-8"))
@@ -94,6 +96,7 @@ def from_file(path: Path, environ: Mapping[str, str]) -> Iterator[Profile]:
 
 
 def from_environment(environ: Mapping[str, str]) -> list[Profile]:
+    """Return the profiles of an environment; see `Profiles.from_environment`."""
     found: dict[str, dict[str, str]] = {}
     for variable, value in environ.items():
         if variable.startswith(_PROFILE):
@@ -153,6 +156,7 @@ def _configured(
 
 
 def registered_class(kind: str, where: Where) -> type[Storage]:
+    """Return the class of a type; if there is none, say where it is written."""
     try:
         return find_class(kind)
     except ProfileError as exc:
@@ -160,5 +164,6 @@ def registered_class(kind: str, where: Where) -> type[Storage]:
 
 
 def refuse_credentials(cls: type[Storage], query: Mapping[str, str], where: Where) -> None:
+    """Refuse a URL with a credential: URLs are shown, logged and kept in histories."""
     for key in sorted(cls.credential_fields & query.keys()):
         where.fail("a URL holds no secret: make it a setting of the profile", key)

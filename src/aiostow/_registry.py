@@ -6,6 +6,7 @@ import importlib
 import inspect
 from importlib.metadata import EntryPoint, entry_points
 
+from ._extras import BACKENDS
 from ._settings import suggestion
 from .errors import ProfileError
 from .storage import Storage
@@ -13,13 +14,7 @@ from .storage import Storage
 GROUP = "aiostow.storages"
 """The entry points by which packages register storages of their own."""
 
-_OURS = {
-    "azure": "AzureStorage",
-    "local": "LocalFSStorage",
-    "memory": "MemoryStorage",
-    "s3": "S3Storage",
-    "sftp": "SFTPStorage",
-}
+_OURS = {module: name for name, module in BACKENDS.items()}
 
 
 def kinds() -> list[str]:

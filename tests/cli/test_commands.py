@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aiostow import LocalFSStorage
+from aiostow import (
+    Capabilities,
+    ListEntry,
+    LocalFSStorage,
+    MemoryStorage,
+    Profiles,
+    Support,
+    UnsupportedOperationError,
+    WriteOptions,
+)
+from aiostow.cli._places import Object, Places
+from aiostow.cli._run import Session
+from aiostow.cli._transfer import Transfer
 
 from ._terminal import CommandLine, read_tree, write_tree
 
@@ -403,3 +417,33 @@ def test_links_that_cannot_be_are_refused(cli: CommandLine, store: Path, wrong: 
     done = cli("link", "key", *wrong, code=2)
     assert done.out == b""
     assert done.err.splitlines()[-1].startswith("Error: ")
+
+
+@pytest.mark.anyio
+async def test_no_clobber_needs_nothing_that_a_storage_may_lack() -> None:
+    class Plain(MemoryStorage):
+        @property
+        def capabilities(self) -> Capabilities:
+            return replace(super().capabilities, create_only=Support.unsupported)
+
+    async with MemoryStorage() as source, Plain() as storage, Profiles() as profiles:
+        for key in ("old", "new"):
+            await source.write_bytes(key, b"source")
+        await storage.write_bytes("old", b"there")
+        # What it cannot do is never asked of it.
+        storage.driver.write = _refusing_create_only(storage.driver.write)  # type: ignore[method-assign]  # a driver without it
+        session = Session(profiles, Places(profiles, None))
+        for key in ("old", "new"):
+            places = [Object(each, key, False, key) for each in (source, storage)]
+            await Transfer("cp", keep=True).run(session, [places[0]], places[1])
+        assert await storage.read_bytes("old") == b"there"
+        assert await storage.read_bytes("new") == b"source"
+
+
+def _refusing_create_only(write: Any) -> Any:
+    async def refusing(key: str, buffers: Any, options: WriteOptions) -> ListEntry:
+        if options.if_absent:
+            raise UnsupportedOperationError("this driver has no create-only writes")
+        return await write(key, buffers, options)  # type: ignore[no-any-return]  # the driver's
+
+    return refusing

@@ -124,7 +124,7 @@ async def test_a_name_that_cannot_be_is_refused(uploads: Asked, sent: str) -> No
 
 async def test_the_clients_content_type_is_not_taken_over(uploads: Asked) -> None:
     file = FormFile(b"<script>", "a.txt")
-    file.content_type = "text/html"  # type: ignore[attr-defined]
+    file.content_type = "text/html"  # type: ignore[attr-defined]  # as a form's file has it
     name = await uploads.storage_upload_form_file(file)
     storage = Asked(uploads.answers.storage_get_profile())
     assert (await storage.stat(name)).content_type != "text/html"
@@ -147,7 +147,7 @@ async def test_the_size_that_a_file_tells_is_a_hint(
     # What a subclass makes of uploads is made of those from forms, too.
     monkeypatch.setattr(uploads.answers, "storage_upload_file", later if is_async else upload)
     file = FormFile(b"1", "a")
-    file.size = told  # type: ignore[attr-defined]
+    file.size = told  # type: ignore[attr-defined]  # as a form's file has it
     assert await uploads.storage_upload_form_file(file) == "stored"
     assert seen == [hint]
 

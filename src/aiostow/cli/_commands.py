@@ -310,18 +310,20 @@ def stat(paths: tuple[str, ...], as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="With methods, headers and end.")
 def link(
     path: str, expire: float, download: bool, upload: bool, remove: bool, no_overwrite: bool,
-    as_json: bool, **asked: Any,
+    inline: bool, as_json: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Print a link by which whoever has it may do what it allows, until it ends."""
 
     async def action(session: Session) -> None:
         from ..models import as_operation
-        from ._links import LinkRequest, show_link
+        from ._links import show_link
 
         letters = "d" * download + "u" * upload + "r" * remove
-        operation = as_operation(letters or "d")
-        request = LinkRequest(expire, operation, overwrite=not no_overwrite, **asked)
-        await show_link(session, session.places.read(path), request, as_json=as_json)
+        await show_link(
+            session, session.places.read(path), as_operation(letters or "d"), expire,
+            as_json=as_json, overwrite=not no_overwrite,
+            disposition="inline" if inline else "attachment", **asked,
+        )  # fmt: skip
 
     _run(action)
 

@@ -111,7 +111,8 @@ class Transfer:
         self, source: Place, destination: Object, progress: Callable[[int], None]
     ) -> None:
         storage, key = destination.storage, destination.key
-        only_new = self.keep and storage.capabilities.create_only_limit is None
+        able = storage.capabilities
+        only_new = self.keep and bool(able.create_only) and able.create_only_limit is None
         if isinstance(source, Object):
             same = source.storage is storage
             if same and self.move:
