@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -83,23 +84,25 @@ def proxy(server: AzuriteServer) -> Iterator[FaultProxy]:
         yield proxy
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def prepare() -> Iterator[Prepare]:
     """Return the SDK's client of a new container, to prepare and to look."""
-    made: list[Any] = []
+    with contextlib.ExitStack() as stack:
 
-    def container(server: AzuriteServer, account: str = ACCOUNT) -> Any:
-        service = BlobServiceClient(
-            server.endpoint(account),
-            credential=AzureNamedKeyCredential(account, server.accounts[account]),
-            connection_verify=True if server.certificate is None else str(server.certificate),
-        )
-        made.append(service.create_container(f"test-{uuid4().hex[:16]}"))
-        return made[-1]
+        def container(server: AzuriteServer, account: str = ACCOUNT) -> Any:
+            # A container's client cannot close the connections, which are the service's.
+            service = stack.enter_context(
+                BlobServiceClient(
+                    server.endpoint(account),
+                    credential=AzureNamedKeyCredential(account, server.accounts[account]),
+                    connection_verify=True
+                    if server.certificate is None
+                    else str(server.certificate),
+                )
+            )
+            return service.create_container(f"test-{uuid4().hex[:16]}")
 
-    yield container
-    for client in made:
-        client.close()
+        yield container
 
 
 @pytest.fixture

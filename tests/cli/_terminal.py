@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import select
+import selectors
 import signal
 import struct
 import subprocess
@@ -20,6 +20,13 @@ from typing import Any, Self
 COMMAND = (sys.executable, "-m", "aiostow")
 PATIENCE = 60.0
 _SEQUENCE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def has_news(file: Any, seconds: float) -> bool:
+    """Tell whether `file` can be read within `seconds`, whatever the number of its descriptor."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(file, selectors.EVENT_READ)
+        return bool(selector.select(seconds))
 
 
 @dataclass
@@ -130,8 +137,7 @@ class Terminal:
         return self.text
 
     def _read(self) -> bool:
-        ready, _, _ = select.select([self._screen], [], [], 1.0)
-        if not ready:
+        if not has_news(self._screen, 1):
             return True
         try:
             data = os.read(self._screen, 65536)

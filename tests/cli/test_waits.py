@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import signal
 import subprocess
 from pathlib import Path
@@ -14,7 +13,7 @@ from click.testing import CliRunner
 
 from aiostow.cli._commands import aiostow
 
-from ._terminal import CommandLine, read_tree
+from ._terminal import CommandLine, has_news, read_tree
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -25,7 +24,7 @@ def test_who_does_not_read_holds_nothing_up(
     process = cli.start("cat", "big")
     try:
         assert process.stdout is not None
-        assert select.select([process.stdout], [], [], 60)[0]
+        assert has_news(process.stdout, 60)
         with pytest.raises(subprocess.TimeoutExpired):  # the pipe is full, and it waits
             process.wait(0.5)
         process.send_signal(number)
