@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from aiostow.cli._commands import aiostow
+from aiostow.cli._application import aiostow
 
 from ._terminal import CommandLine, has_news, read_tree
 

@@ -10,7 +10,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run `aiostow` with the arguments of the process."""
     try:
-        from ._commands import aiostow
+        from ._application import aiostow
     except ModuleNotFoundError as exc:
         if exc.name != "click":
             raise

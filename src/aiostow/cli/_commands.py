@@ -1,114 +1,17 @@
-"""The commands and their options. What they do is imported when one of them runs."""
+"""The commands for files and their options. What they do is imported when one of them runs."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._group import aiostow, read_as, run_session
 from ._units import parse_seconds, parse_size
 
 if TYPE_CHECKING:
-    from ..profiles import Profiles
     from ._run import Session
-
-__all__ = ["aiostow", "storage_group"]
-
-_EXIT = """\b
-Exit status: 0 all was done; 1 something failed, each told on standard
-error; 2 wrong usage or configuration; 130 interrupted; 141 the reader of
-the output went away; 143 terminated."""
-
-
-@dataclass
-class _Asked:
-    """What was asked of the group."""
-
-    load: Callable[[], Profiles]
-    profile: str | None
-    debug: bool
-
-
-def _load(config: str | None) -> Callable[[], Profiles]:
-    def load() -> Profiles:
-        from ..profiles import Profiles
-
-        return Profiles.load(config)
-
-    return load
-
-
-class _Commands(click.Group):
-    """Commands that an interruption ends as one of the shell's, also while they are imported."""
-
-    def invoke(self, context: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(context)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            context.exit(130)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["--help"]}, epilog=_EXIT)
-@click.option("--config", metavar="FILE", help="Profiles; else $AIOSTOW_CONFIG, or the user's own.")
-@click.option("-p", "--profile", envvar="AIOSTOW_PROFILE", help="Of keys that name none.")
-@click.option("--debug", is_flag=True, help="Show where an error comes from.")
-@click.version_option(package_name="aiostow", prog_name="aiostow")
-@click.pass_context
-def aiostow(context: click.Context, config: str | None, profile: str | None, debug: bool) -> None:
-    """Files on S3, Azure Blob, SFTP and the local disk.
-
-    Write an object as PROFILE:KEY or as a URL (s3://bucket/key, az://container/key,
-    sftp://user@host/path, file:///path). A key alone is one of the default profile; './name' is a
-    local path, and '-' standard input or output.
-    """
-    context.obj = _Asked(_load(config), profile, debug)
-
-
-def storage_group(
-    load: Callable[[], Profiles], name: str, default: str | None = None
-) -> click.Group:
-    """Return the same commands as a group of an application's own, over its profiles.
-
-    Args:
-        load: returns the profiles anew; they are closed at the end of a command.
-        name: of the group.
-        default: the profile of keys that name none; None for the first.
-    """
-
-    @click.pass_context
-    def group(context: click.Context, profile: str | None, debug: bool) -> None:
-        context.obj = _Asked(load, profile or default, debug)
-
-    options: list[click.Parameter] = [
-        click.Option(["-p", "--profile", "--location"], help="Of keys that name none."),
-        click.Option(["--debug"], is_flag=True, help="Show where an error comes from."),
-    ]
-    return _Commands(
-        name, dict(aiostow.commands), callback=group, params=options, epilog=_EXIT,
-        help="Files of the application's storages.",
-    )  # fmt: skip
-
-
-def _run(action: Callable[[Session], Awaitable[None]]) -> None:
-    from ._run import run
-
-    context = click.get_current_context()
-    asked = context.obj
-    context.exit(run(asked.load, asked.profile, asked.debug, action))
-
-
-def _as(parse: Callable[[str], float]) -> Callable[..., float | None]:
-    def convert(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
-        try:
-            return None if value is None else parse(value)
-        except ValueError as exc:
-            raise click.BadParameter(str(exc), context, option) from None
-
-    return convert
 
 
 def _listing(paths: tuple[str, ...], long: bool, human: bool, as_json: bool, all: bool) -> None:
@@ -118,7 +21,7 @@ def _listing(paths: tuple[str, ...], long: bool, human: bool, as_json: bool, all
         places = [session.places.read(path) for path in paths or ("",)]
         await list_objects(session, places, line_format(long, human, as_json), recursive=all)
 
-    _run(action)
+    run_session(action)
 
 
 @aiostow.command()
@@ -158,7 +61,7 @@ def _transfer(
 
         await Transfer(word, **options).run(session, *read(session))
 
-    _run(action)
+    run_session(action)
 
 
 @aiostow.command()
@@ -257,7 +160,7 @@ def cat(paths: tuple[str, ...]) -> None:
         places: list[Any] = [read.as_object(read.read(path)) for path in paths]
         await Transfer("cat", jobs=1).run(session, places, Stream())
 
-    _run(action)
+    run_session(action)
 
 
 @aiostow.command()
@@ -274,7 +177,7 @@ def rm(paths: tuple[str, ...], **options: bool) -> None:
         places = [session.places.read(path) for path in paths]
         await remove(session, places, **options)
 
-    _run(action)
+    run_session(action)
 
 
 @aiostow.command()
@@ -289,12 +192,12 @@ def stat(paths: tuple[str, ...], as_json: bool) -> None:
         places = [session.places.read(path) for path in paths]
         await show_facts(session, places, as_json=as_json)
 
-    _run(action)
+    run_session(action)
 
 
 @aiostow.command()
 @click.argument("path")
-@click.option("-e", "--expire", "--expiration", callback=_as(parse_seconds), default="1h",
+@click.option("-e", "--expire", "--expiration", callback=read_as(parse_seconds), default="1h",
               show_default=True, metavar="DURATION",
               help="When it ends: seconds from now, or as in 15m, 1h or 2d.")  # fmt: skip
 @click.option("--download", is_flag=True, help="Allow it; so it is if nothing else is said.")
@@ -303,8 +206,8 @@ def stat(paths: tuple[str, ...], as_json: bool) -> None:
 @click.option("--name", "output_path", help="That a download suggests.")
 @click.option("--content-type", metavar="TYPE", help="Of the download, or of the upload.")
 @click.option("--no-overwrite", is_flag=True, help="Let an upload replace nothing.")
-@click.option("--max-size", callback=_as(parse_size), metavar="SIZE", help="Of an upload: 10M.")
-@click.option("--exact-size", callback=_as(parse_size), metavar="SIZE", help="Of an upload.")
+@click.option("--max-size", callback=read_as(parse_size), metavar="SIZE", help="Of an upload: 10M.")
+@click.option("--exact-size", callback=read_as(parse_size), metavar="SIZE", help="Of an upload.")
 @click.option("--once", is_flag=True, help="For one use.")
 @click.option("--inline", is_flag=True, help="Let a browser show the download.")
 @click.option("--json", "as_json", is_flag=True, help="With methods, headers and end.")
@@ -325,7 +228,7 @@ def link(
             disposition="inline" if inline else "attachment", **asked,
         )  # fmt: skip
 
-    _run(action)
+    run_session(action)
 
 
 @aiostow.command()
@@ -339,7 +242,7 @@ def profiles(check: bool, as_json: bool) -> None:
 
         await show_profiles(session, as_json=as_json, check=check)
 
-    _run(action)
+    run_session(action)
 
 
 def _alias(name: str, command: click.Command) -> None:

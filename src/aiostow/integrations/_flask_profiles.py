@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import flask
 from flask.cli import with_appcontext
 
-from ..cli._commands import storage_group
+from ..cli._application import storage_group
 from ..errors import InvalidArgumentError, ProfileError
 from ..models import WriteKeywords
 from ..operations import SyncStorageOperations
