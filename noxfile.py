@@ -10,7 +10,14 @@ nox.options.error_on_missing_interpreters = False
 nox.options.default_venv_backend = "virtualenv"
 
 SYSTEM = ["tests/cli", "tests/faults", "tests/local"]
-SERVERS = ["tests/azure", "tests/endpoint", "tests/s3", "tests/sftp", "tests/share"]
+SERVERS = [
+    "tests/azure",
+    "tests/between",
+    "tests/endpoint",
+    "tests/s3",
+    "tests/sftp",
+    "tests/share",
+]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 TESTS = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
 LINT = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint")

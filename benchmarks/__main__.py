@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import sys
 
-TOPICS = ["local", "facade", "s3", "azure", "sftp", "links", "cli"]
+TOPICS = ["local", "facade", "s3", "azure", "sftp", "links", "cli", "sync"]
 
 for topic in sys.argv[1:] or TOPICS:
     if topic not in TOPICS:

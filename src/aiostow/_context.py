@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
+from typing import TypeVar
 
 from .errors import (
     AmbiguousWriteError,
     ConnectionLostError,
     FileNotFoundInStorageError,
+    ObjectChangedError,
     StorageError,
     UnreachableError,
 )
+
+T = TypeVar("T")
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -45,12 +50,36 @@ class ErrorContext:
         self.key: str | None = key
         self.storage: str = storage
 
-    def changing(self) -> _Changing:
+    def changing(self) -> Changing:
         """Return the context of the one call that makes a change.
 
         When the connection is lost within it, nobody knows whether the change was made.
         """
-        return _Changing(self)
+        return Changing(self)
+
+    # What follows is told to nobody here; a storage with an `on_event` hook has contexts that do.
+
+    def begin(self) -> ErrorContext:
+        """Return the context of an operation that begins now, and that `end` or `discard` ends."""
+        return self
+
+    def opening(
+        self, start: Callable[[ErrorContext, str], Awaitable[T]]
+    ) -> Callable[[str], Awaitable[T]]:
+        """Return `start` with the context of an operation that begins when it is called."""
+        return functools.partial(start, self)
+
+    def moved(self, count: int) -> None:
+        """Count bytes of content that were read or written."""
+
+    def note(self, exc: BaseException) -> None:
+        """Remember why the operation fails, unless it goes on to move bytes."""
+
+    def end(self) -> None:
+        """End the operation, which failed if a reason was noted; the first ending counts."""
+
+    def discard(self) -> None:
+        """End the operation of what is not kept, which failed in any case."""
 
     def name(self, error: StorageError) -> StorageError:
         """Return `error` with operation, key and storage filled in."""
@@ -97,7 +126,7 @@ class ErrorContext:
             del wrapped, exc  # or its own traceback would keep the error, and all it holds, alive
 
 
-class _Changing:
+class Changing:
     """A context within which a change is made."""
 
     __slots__ = ("_context",)
@@ -116,9 +145,9 @@ class _Changing:
 
 
 class PairContext(ErrorContext):
-    """A context of two keys: what is missing is the first, whatever else is wrong is the second."""
+    """A context of two keys: what is missing or changed is the first, all else is the second."""
 
-    __slots__ = ("_new_key",)
+    __slots__ = ("_new_key", "_new_storage")
 
     def __init__(
         self,
@@ -127,14 +156,16 @@ class PairContext(ErrorContext):
         key: str,
         new_key: str,
         storage: str,
+        new_storage: str,
     ) -> None:
         super().__init__(map_error, operation, key, storage)
         self._new_key = new_key
+        self._new_storage = new_storage
 
     def name(self, error: StorageError) -> StorageError:
-        missing = isinstance(error, FileNotFoundInStorageError)
-        key = self.key if missing else self._new_key
-        return error.with_context(operation=self.operation, key=key, storage=self.storage)
+        of_source = isinstance(error, (FileNotFoundInStorageError, ObjectChangedError))
+        key, storage = (self.key, self.storage) if of_source else (self._new_key, self._new_storage)
+        return error.with_context(operation=self.operation, key=key, storage=storage)
 
 
 def caller() -> str:

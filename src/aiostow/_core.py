@@ -11,14 +11,16 @@ from typing import Any, Self
 
 from ._budget import Budget
 from ._context import ErrorContext, PairContext
+from ._observed import Observer, unwatched
 from ._process import process_id
 from ._readahead import ReadAhead
 from ._staged import PathTarget
 from ._tasks import Cleanups
 from ._threads import Threads
 from ._writebehind import Target, WriteBehind
-from .driver import Driver, Mover, Updater
+from .driver import CrossCopier, Driver, Mover, Updater
 from .errors import ClosedError, InvalidArgumentError, UnsupportedOperationError
+from .events import EventHook
 from .files import File, FileT, Opening, Reader, UpdateFile, Writer
 from .keys import ANY_KEY, PORTABLE, Prefix
 from .models import Capabilities, FileMode, ListEntry, Support, WriteKeywords, WriteOptions, as_mode
@@ -33,6 +35,8 @@ class _Shared:
 
     def __init__(self, driver: Driver, memory_budget: int) -> None:
         self.driver = driver
+        self.observer: Observer | None = None
+        self.context: Callable[..., ErrorContext] = ErrorContext
         self.links: Any = None  # how links are made; see _linking
         self.clock: Callable[[], float] = time.time  # tells when links end
         self.closed = False
@@ -61,7 +65,15 @@ class _Shared:
 class StorageCore:
     """The parts of `Storage` that no user calls by themselves."""
 
-    def __init__(self, driver: Driver, *, name: str, memory_budget: int, any_key: bool) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        name: str,
+        memory_budget: int,
+        any_key: bool,
+        on_event: EventHook | None,
+    ) -> None:
         if not isinstance(memory_budget, int) or memory_budget <= 0:
             raise InvalidArgumentError(
                 f"memory_budget must be positive, not {memory_budget!r}: an int, in bytes"
@@ -72,6 +84,15 @@ class StorageCore:
         self._rules = ANY_KEY if any_key else PORTABLE
         self._is_view = False
         self._closed = False
+        self._observe(on_event)
+
+    def _observe(self, hook: EventHook | None) -> None:
+        """Tell a hook of every operation, unless another is told already."""
+        shared = self._shared
+        if hook is not None and shared.observer is None:
+            shared.observer = Observer(hook, shared.driver)
+            shared.context = shared.observer.context
+            shared.observer.watch(self)
 
     @property
     def driver(self) -> Driver:
@@ -92,6 +113,21 @@ class StorageCore:
             move=Support.native if isinstance(driver, Mover) else Support.emulated,
             update=Support.native if isinstance(driver, Updater) else Support.unsupported,
         )
+
+    @property
+    def address(self) -> str:
+        """What the storage points to, down to the prefix of a view, with a final ``/``; no secret.
+
+        One storage's keys are among another's where its address begins with the other's.
+        """
+        return f"{self.driver.identity.rstrip('/')}/{self._prefix.text}"
+
+    def is_one_service(self, other: StorageCore) -> bool:
+        """Whether a copy from here to another storage is made by their service, not by us."""
+        if other._shared is self._shared:
+            return True
+        target = other.driver
+        return isinstance(target, CrossCopier) and target.same_service(self.driver)
 
     @property
     def closed(self) -> bool:
@@ -120,7 +156,7 @@ class StorageCore:
         await self.aclose()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
+        state = unwatched(self.__dict__, type(self))
         del state["_shared"], state["_closed"]
         return state | {"driver": self.driver, "memory_budget": self.memory_budget}
 
@@ -135,10 +171,14 @@ class StorageCore:
 
     def _context(self, operation: str, key: object) -> ErrorContext:
         known = key if isinstance(key, str) else None
-        return ErrorContext(self.driver.map_error, operation, known, self.name)
+        return self._shared.context(self.driver.map_error, operation, known, self.name)
 
-    def _pair_context(self, operation: str, key: str, new_key: str) -> PairContext:
-        return PairContext(self.driver.map_error, operation, key, new_key, self.name)
+    def _pair_context(
+        self, operation: str, key: str, new_key: str, new_storage: str | None = None
+    ) -> PairContext:
+        return PairContext(
+            self.driver.map_error, operation, key, new_key, self.name, new_storage or self.name
+        )
 
     def _checked(self, operation: str, key: str) -> tuple[ErrorContext, str]:
         """Return the context of an operation, and the driver's key."""
@@ -177,27 +217,25 @@ class StorageCore:
         context, full = self._checked(operation, key)
         with context:
             kind = as_mode(mode)
-            start = self._start(context, full, kind, size_hint, dict(options or {}))
-        return Opening(start, f"storage.open({key!r}, {mode!r})")
+            start = self._start(full, kind, size_hint, dict(options or {}))
+        return Opening(context.opening(start), f"storage.open({key!r}, {mode!r})")
 
     def _start(
-        self,
-        context: ErrorContext,
-        full: str,
-        kind: FileMode,
-        size_hint: int | None,
-        options: dict[str, Any],
-    ) -> Callable[[str], Awaitable[File]]:
+        self, full: str, kind: FileMode, size_hint: int | None, options: dict[str, Any]
+    ) -> Callable[[ErrorContext, str], Awaitable[File]]:
         if kind in (FileMode.write, FileMode.create):
             write_options = as_write_options(options, kind)
-            return lambda origin: self._writer(context, full, write_options, size_hint, origin)
+            return lambda context, origin: self._writer(
+                context, full, write_options, size_hint, origin
+            )
         if size_hint is not None:
             options = {**options, "size_hint": size_hint}
         if kind is FileMode.update:
             _refuse_others(options, (), kind)
-            return lambda origin: self._update_file(context, full, origin)
+            return lambda context, origin: self._update_file(context, full, origin)
         _refuse_others(options, ("if_match",), kind)
-        return lambda origin: self._reader(context, full, options.get("if_match"), origin)
+        if_match = options.get("if_match")
+        return lambda context, origin: self._reader(context, full, if_match, origin)
 
     async def _reader(
         self, context: ErrorContext, full: str, if_match: str | None, origin: str

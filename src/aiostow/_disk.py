@@ -129,7 +129,7 @@ class Descriptor:
 
 
 def lock(fd: int) -> None:
-    """Show `sweep`, also in other processes, that the file is in use while it is open."""
+    """Show a sweep, also in other processes, that the file is in use while it is open."""
     fcntl.flock(fd, fcntl.LOCK_EX)
 
 
@@ -302,16 +302,33 @@ def copy_bytes(src: int, dst: int, system: Features) -> None:
         offset += len(data)
 
 
-def sweep(directory: int, name: str, before: float) -> bool:
-    """Remove a temporary file if it is older than `before` (seconds since the epoch) and nobody's.
+def leftover(directory: int, name: str, before: float) -> os.stat_result | None:
+    """Return the state of a temporary file if it is older than `before` and nobody's.
 
-    Returns:
-        whether it was removed.
+    Args:
+        directory: that holds it.
+        name: of the file.
+        before: in seconds since the epoch.
     """
     try:
         info = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if info.st_mtime > before or not stat_module.S_ISREG(info.st_mode):
-            return False
+            return None
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    finally:
+        os.close(fd)
+    return info
+
+
+def discard(directory: int, name: str) -> bool:
+    """Remove a temporary file that is nobody's; return whether this call did."""
+    try:
         fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
         return False

@@ -10,6 +10,7 @@ from typing import TypeAlias, TypedDict, Unpack
 
 from ._core import StorageCore
 from ._disposition import is_showable
+from ._observed import observed
 from .driver import Driver, FilePaths, Presigner
 from .errors import (
     InvalidArgumentError,
@@ -18,6 +19,7 @@ from .errors import (
     NotSupportedError,
     UnsupportedOperationError,
 )
+from .events import EventHook
 from .links import (
     Disposition,
     Expiry,
@@ -135,8 +137,11 @@ class Linking(StorageCore):
         any_key: bool,
         linked_endpoint: LinkedEndpoint | None,
         secret_key: Secrets | None,
+        on_event: EventHook | None,
     ) -> None:
-        super().__init__(driver, name=name, memory_budget=memory_budget, any_key=any_key)
+        super().__init__(
+            driver, name=name, memory_budget=memory_budget, any_key=any_key, on_event=on_event
+        )
         keys = None if secret_key is None else KeyRing(secret_key)
         self._shared.links = LinkConfig(linked_endpoint, keys)
 
@@ -160,6 +165,7 @@ class Linking(StorageCore):
         """Whether links are the service's own: it has some, and no endpoint was configured."""
         return isinstance(self.driver, Presigner) and self._links.endpoint is None
 
+    @observed()
     async def link_to(
         self,
         path: str,
@@ -235,6 +241,7 @@ class Linking(StorageCore):
             signed.url, methods=signed.methods, headers=signed.headers, expires=grant.expires
         )
 
+    @observed()
     def create_link_token(
         self,
         *,
@@ -251,6 +258,7 @@ class Linking(StorageCore):
         with context:
             return self._signer().sign(self._grant(path, operation, expire, **options))
 
+    @observed()
     def deserialize_link_token(self, token: str) -> InternalLinkTokenData:
         """Return what a token of this storage grants. It unpacks as ``path, operations``.
 
@@ -311,6 +319,20 @@ def audience_of(storage: Linking) -> str:
 def honours_links(storage: Linking) -> bool:
     """Whether a storage has the secret that its tokens are signed with."""
     return storage._links.keys is not None
+
+
+def lead_links(
+    storage: Linking, endpoint: LinkedEndpoint, secret_key: Secrets | None = None
+) -> None:
+    """Let the links of a storage and of its views lead elsewhere.
+
+    Args:
+        storage: that makes them.
+        endpoint: where they lead.
+        secret_key: that signs them; None for the one that the storage has.
+    """
+    keys = storage._links.keys if secret_key is None else KeyRing(secret_key)
+    storage._shared.links = LinkConfig(endpoint, keys)
 
 
 def file_of(storage: Linking, path: str) -> tuple[str, str] | None:

@@ -62,8 +62,13 @@ class ListingIterator(Generic[ItemT]):
         while not self._items:
             if self._pages is None:
                 raise StopAsyncIteration
-            with self._context:
-                page = await self._pages.next_page()
+            try:
+                with self._context:
+                    page = await self._pages.next_page()
+            except BaseException as exc:
+                self._context.note(exc)
+                self._context.end()
+                raise
             if page is None:
                 await self.aclose()
             else:
@@ -91,8 +96,11 @@ class ListingIterator(Generic[ItemT]):
         pages, self._pages = self._pages, None
         self._items.clear()
         if pages is not None:
-            with self._context:
-                await pages.aclose()
+            try:
+                with self._context:
+                    await pages.aclose()
+            finally:
+                self._context.end()
 
 
 class Listing(Generic[ItemT]):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 from ._linking import Linking
+from ._observed import observed
 from .driver import Sweeper
 from .errors import (
     DeleteManyError,
     FileNotFoundInStorageError,
     InvalidTypeError,
     NotAFileError,
+    PermissionDeniedError,
     StorageError,
 )
-from .models import ListEntry
+from .models import Leftover, ListEntry
 
 _DELETE_BATCH = 1000
 
@@ -22,6 +26,7 @@ _DELETE_BATCH = 1000
 class Objects(Linking):
     """What is known of a storage's objects, and their deletion; a part of `Storage`."""
 
+    @observed()
     async def stat(self, key: str) -> ListEntry:
         """Return what is known of an object.
 
@@ -33,6 +38,7 @@ class Objects(Linking):
             driver = await self._ready()
             return self._own(await driver.stat(full))
 
+    @observed()
     async def exists(self, key: str) -> bool:
         """Return whether an object has this key; a directory of a disk is none."""
         context, full = self._checked("exists", key)
@@ -44,6 +50,7 @@ class Objects(Linking):
             return False
         return True
 
+    @observed()
     async def delete(self, key: str, *, missing_ok: bool = True) -> None:
         """Delete an object.
 
@@ -55,6 +62,10 @@ class Objects(Linking):
         Raises:
             FileNotFoundInStorageError: with ``missing_ok=False``, no object has this key.
         """
+        await self._delete(key, missing_ok)
+
+    async def _delete(self, key: str, missing_ok: bool = True) -> None:
+        """Delete an object, as an operation of its own or the end of another."""
         context, full = self._checked("delete", key)
         with context:
             driver = await self._ready()
@@ -64,6 +75,7 @@ class Objects(Linking):
             for exc in failures.values():
                 raise exc
 
+    @observed()
     async def delete_many(self, keys: Iterable[str] | AsyncIterable[str]) -> None:
         """Delete many objects, in as few requests as the service allows; missing ones are fine.
 
@@ -108,6 +120,7 @@ class Objects(Linking):
                 raise error
             failures[key] = error
 
+    @observed()
     async def sweep(self, older_than: timedelta = timedelta(days=1)) -> int:
         """Remove what killed writers left behind, invisible but using space; return how much.
 
@@ -116,12 +129,40 @@ class Objects(Linking):
 
         Returns:
             the number of leftovers removed; 0 where a storage never has any.
+
+        Raises:
+            PermissionDeniedError: one could not be removed; all that could be are.
         """
         with self._context("sweep", None):
             driver = await self._ready()
             if not isinstance(driver, Sweeper):
                 return 0
-            return await driver.sweep(self._prefix.text, older_than)
+            found = await driver.leftovers(self._prefix.text, older_than)
+        removed = 0
+        refused: PermissionDeniedError | None = None
+        for each in found:
+            try:
+                with self._context("sweep", self._prefix.strip(each.key)):
+                    removed += await driver.discard(each)
+            except PermissionDeniedError as exc:
+                refused = refused or exc
+        if refused is not None:
+            raise refused
+        return removed
+
+    @observed()
+    async def leftovers(self, older_than: timedelta = timedelta(days=1)) -> builtins.list[Leftover]:
+        """Return what `sweep` would remove, and remove nothing.
+
+        Args:
+            older_than: leave out what was touched within this time.
+        """
+        with self._context("leftovers", None):
+            driver = await self._ready()
+            if not isinstance(driver, Sweeper):
+                return []
+            found = await driver.leftovers(self._prefix.text, older_than)
+        return [replace(each, key=self._prefix.strip(each.key)) for each in found]
 
 
 async def _each(keys: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[str]:

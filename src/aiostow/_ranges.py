@@ -6,8 +6,9 @@ import asyncio
 import random
 
 from ._context import ErrorContext
+from ._operation import tell_retry
 from .driver import Buffer, Chunks, Source
-from .errors import ConnectionLostError, ShortReadError
+from .errors import ConnectionLostError, ShortReadError, StorageError
 from .models import ByteRange
 
 TRIES = 5
@@ -92,13 +93,16 @@ class ExactRange:
             if self._position > self._end:
                 raise ShortReadError("more bytes came than the range holds")
 
-    async def _pause(self, exc: Exception) -> None:
+    async def _pause(self, exc: StorageError) -> None:
         self._failures += 1
         if self._failures > TRIES:
             raise exc
+        pause = 0.0
         if self._failures > 1:  # the first time at once: most often the connection was just old
-            pause = _FIRST_PAUSE * 2 ** (self._failures - 2)
-            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            pause = _FIRST_PAUSE * 2 ** (self._failures - 2) * random.uniform(0.5, 1)
+        with self._context:  # a file's operation is under way within its context only
+            tell_retry(self._failures, pause, exc, exc.message)
+        await asyncio.sleep(pause)
 
     def close(self) -> None:
         """Give back what the range holds; idempotent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ._budget import Budget
@@ -81,6 +81,23 @@ class WriteBehind:
     def size(self) -> int:
         """The number of bytes written so far."""
         return self._offset + self._tail_size
+
+    async def resume(self) -> int:
+        """Begin now, and return from which offset on bytes are needed: those before are staged."""
+        await self._cleanups.finish(self._begin())
+        upload = self._upload
+        assert upload is not None, "_begin sets it or raises"
+        staged: Mapping[int, int] = getattr(upload, "staged", {})
+        total = self._size_hint or 0
+        while self._offset < total:
+            size = min(self._piece, total - self._offset)
+            if staged.get(self._index) != size:
+                break
+            self._index += 1
+            self._offset += size
+            if self._offset < total:
+                self._piece = self._plan()
+        return self._offset
 
     async def feed(self, data: Buffer) -> None:
         """Take bytes, waiting while too many pieces are under way.

@@ -15,21 +15,26 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from ._diagnosis import Canary, Step
 from .errors import StorageError
 from .links import InternalLinkTokenData
-from .models import Capabilities, Folder, ListEntry, WriteOptions
+from .models import Capabilities, Folder, Leftover, ListEntry, WriteOptions
 
 __all__ = [
     "Buffer",
     "Chunks",
+    "CrossCopier",
     "Driver",
     "FilePaths",
+    "Inspector",
     "Limits",
     "Mover",
     "Pages",
     "PresignedUrl",
     "Presigner",
     "RandomAccess",
+    "ResumableUpload",
+    "Resumer",
     "Source",
     "Sweeper",
     "Updater",
@@ -171,6 +176,24 @@ class Upload(Protocol):
         Nothing must remain of an aborted upload, visible or not, except where the service itself
         drops it later and the driver's page says so. [abort-clean]
         """
+        ...
+
+
+class ResumableUpload(Upload, Protocol):
+    """An upload whose pieces the service keeps when nobody commits or aborts it."""
+
+    @property
+    def token(self) -> str:
+        """What `Resumer.resume` finds the upload by; no secret."""
+        ...
+
+    @property
+    def staged(self) -> Mapping[int, int]:
+        """The sizes in bytes of the pieces that the service has, by their indexes."""
+        ...
+
+    def leave(self) -> None:
+        """End the use of the upload; its pieces stay, for a `resume` or a sweep."""
         ...
 
 
@@ -347,6 +370,61 @@ class Mover(Protocol):
 
 
 @runtime_checkable
+class CrossCopier(Protocol):
+    """A driver whose service copies between places of its own, such as two buckets."""
+
+    def same_service(self, other: Driver) -> bool:
+        """Tell whether the service can copy from the place of another driver.
+
+        Must be said only where whoever asks here may be expected to read there.
+        """
+        ...
+
+    async def copy_across(
+        self, other: Driver, src: str, dst: str, options: WriteOptions
+    ) -> ListEntry:
+        """Copy an object of another driver within the service, with all promises of `Driver.copy`.
+
+        The bytes must not pass through this process, unless the service has no other way to a
+        condition that `options` ask for. [copy-across]
+
+        Args:
+            other: connected, and of the same service.
+            src: a key of `other`.
+            dst: a key of this driver; the two are different objects.
+            options: as for `copy`.
+        """
+        ...
+
+
+@runtime_checkable
+class Resumer(Protocol):
+    """A driver whose uploads outlive their process."""
+
+    async def begin(
+        self, key: str, options: WriteOptions, *, size_hint: int | None
+    ) -> ResumableUpload:
+        """Begin an upload in pieces, as `Driver.begin`."""
+        ...
+
+    async def resume(
+        self, key: str, options: WriteOptions, *, token: str
+    ) -> ResumableUpload | None:
+        """Return an upload that was left, with the pieces that the service has of it.
+
+        None must be returned for one that was committed, or of which the service knows nothing.
+        [resume-gone] The pieces must be those that were staged whole, and a commit must make the object of them and
+        of those staged since. [resume-pieces]
+
+        Args:
+            key: the key that it was begun with.
+            options: those that it was begun with.
+            token: of the upload.
+        """
+        ...
+
+
+@runtime_checkable
 class FilePaths(Protocol):
     """A driver whose objects are files of this machine."""
 
@@ -399,12 +477,34 @@ class Updater(Protocol):
 class Sweeper(Protocol):
     """A driver that can find what killed writers left behind."""
 
-    async def sweep(self, prefix: str, older_than: timedelta) -> int:
-        """Remove leftovers below `prefix` last touched longer ago than `older_than`.
+    async def leftovers(self, prefix: str, older_than: timedelta) -> Sequence[Leftover]:
+        """Return what was left below `prefix` and last touched longer ago than `older_than`.
 
-        What a living writer still uses must stay. [sweep-living]
+        What a living writer still uses must not be among it, as far as the service can tell, and
+        nothing must be changed. [sweep-living]
+        """
+        ...
+
+    async def discard(self, leftover: Leftover) -> bool:
+        """Remove one of `leftovers`, unless it is gone or in use by now.
 
         Returns:
-            how many were removed.
+            whether this call removed it.
         """
+        ...
+
+
+@runtime_checkable
+class Inspector(Protocol):
+    """A driver that knows what to look at besides, for `aiostow.doctor`."""
+
+    def steps(self, canary: Canary) -> Sequence[Step]:
+        """Return the checks that only this service needs; the driver is connected.
+
+        One of the name of a shared check takes its place.
+        """
+        ...
+
+    def advise(self, check: str, error: StorageError) -> str:
+        """Return what to do about the error of a check: the setting or permission to change."""
         ...

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -58,7 +59,13 @@ class Reader(ReadMethods):
         return self.entry.size
 
     async def _load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
-        return await self._pipeline.at(offset, wanted)
+        try:
+            data, index = await self._pipeline.at(offset, wanted)
+        except BaseException as exc:
+            self._context.note(exc)
+            raise
+        self._context.moved(len(data) - index)
+        return data, index
 
     async def _end(self) -> int:
         return self.size
@@ -74,12 +81,14 @@ class Reader(ReadMethods):
 
     async def close(self) -> None:
         """Stop reading ahead and give back what the file holds; idempotent."""
-        if not self._is_elsewhere():
-            self._closed = self._closed or self._pipeline.stop()
+        if not self._is_elsewhere() and not self._closed and self._pipeline.stop():
+            self._closed = True
+            self._context.end()
         await self.abandon()
 
     async def _release(self) -> None:
         await self._pipeline.aclose()
+        self._context.end()
 
     def _releaser(self) -> Callable[[], Any]:
         return self._pipeline.release
@@ -128,7 +137,9 @@ class Writer(File):
                 await self._pipeline.feed(buffer)
             except BaseException as exc:
                 self._broken = exc
+                self._context.note(exc)
                 raise
+        self._context.moved(len(buffer))
         return len(buffer)
 
     async def writelines(self, lines: Iterable[Any]) -> None:
@@ -181,16 +192,20 @@ class Writer(File):
         self._check_broken()
         try:
             await self._pipeline.prepare()
-        except BaseException:
+        except BaseException as exc:
+            self._context.note(exc)
             await self.abort()
             raise
 
     async def _commit_or_abort(self) -> ListEntry:
         try:
-            return await self._pipeline.commit()
-        except BaseException:
-            await self._pipeline.abort()
+            entry = await self._pipeline.commit()
+        except BaseException as exc:
+            self._context.note(exc)
+            await self._release()
             raise
+        self._context.end()
+        return entry
 
     async def abort(self) -> None:
         """Discard what was written, leave the key as it was, and close the file; idempotent."""
@@ -208,6 +223,7 @@ class Writer(File):
         """
         handled = sys.exc_info()[1]
         if handled is not None and handled is not self._handled_at_opening:
+            self._context.note(handled)
             await self.abort()
         else:
             await self._finish()
@@ -216,6 +232,7 @@ class Writer(File):
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         if exc is not None:
+            self._context.note(exc)
             await self.abort()
         else:
             await self._finish()
@@ -249,7 +266,10 @@ class Writer(File):
         return f"what was written is discarded; close it, or use `{self._entered_by}`"
 
     async def _release(self) -> None:
-        await self._pipeline.abort()
+        try:
+            await self._pipeline.abort()
+        finally:
+            self._context.discard()
 
     def _releaser(self) -> Callable[[], Any]:
         return self._pipeline.abort
@@ -271,15 +291,25 @@ class UpdateFile(ReadMethods):
     def writable(self) -> bool:
         return True
 
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as exc:
+            self._context.note(exc)
+            raise
+
     @property
     def _best(self) -> int:
         return _UPDATE_BLOCK
 
     async def _load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
-        with self._context:
-            # A read of everything is cut into blocks of a sensible size; the caller loops.
-            length = max(min(wanted, DEFAULT_CHUNK_SIZE), _UPDATE_BLOCK)
-            return await self._handle.read_at(offset, length), 0
+        # A read of everything is cut into blocks of a sensible size; the caller loops.
+        length = max(min(wanted, DEFAULT_CHUNK_SIZE), _UPDATE_BLOCK)
+        with self._failing(), self._context:
+            data = await self._handle.read_at(offset, length)
+        self._context.moved(len(data))
+        return data, 0
 
     async def _end(self) -> int:
         with self._context:
@@ -295,6 +325,7 @@ class UpdateFile(ReadMethods):
         self._cursor.drop()
         if len(buffer):
             await self._change(self._handle.write_at(self._cursor.position, buffer))
+            self._context.moved(len(buffer))
             self._cursor.move(self._cursor.position + len(buffer))
         return len(buffer)
 
@@ -302,7 +333,7 @@ class UpdateFile(ReadMethods):
         """Make a change that no cancellation cuts in half."""
         self._busy = True
         try:
-            with self._context:
+            with self._failing(), self._context:
                 await self._cleanups.finish(coro)
         finally:
             self._busy = False
@@ -325,7 +356,7 @@ class UpdateFile(ReadMethods):
     async def flush(self) -> None:
         """Make what was written durable, as far as the storage promises durability."""
         self._check("flush")
-        with self._context:
+        with self._failing(), self._context:
             await self._handle.flush()
 
     async def close(self) -> None:
@@ -333,8 +364,11 @@ class UpdateFile(ReadMethods):
         await self.abandon()
 
     async def _release(self) -> None:
-        with self._context:
-            await self._handle.aclose()
+        try:
+            with self._failing(), self._context:
+                await self._handle.aclose()
+        finally:
+            self._context.end()
 
     def _releaser(self) -> Callable[[], Any]:
         return self._handle.aclose

@@ -18,6 +18,7 @@ __all__ = [
     "Capabilities",
     "FileMode",
     "Folder",
+    "Leftover",
     "Link",
     "ListEntry",
     "ShareLinkOperation",
@@ -291,6 +292,23 @@ class WriteOptions:
                 if getattr(self, name) is None
             },
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a writer left behind that was killed: invisible, but using space.
+
+    Attributes:
+        key: of what was to become; of a temporary file, its own.
+        since: when it was last touched; an upload, when it was begun.
+        size: in bytes; None where the service does not tell.
+        upload_id: of an unfinished upload; None for a temporary file.
+    """
+
+    key: str
+    since: DateTime
+    size: int | None = None
+    upload_id: str | None = None
 
 
 class Support(enum.Enum):

@@ -23,6 +23,7 @@ from ._registry import find_class
 from ._settings import Where, arguments, suggestion
 from ._urls import parse_url
 from .errors import ClosedError, UnknownProfileError
+from .events import EventHook
 from .storage import Storage
 from .sync import SyncStorage
 
@@ -40,12 +41,17 @@ class Profiles:
     Args:
         pairs: a class and its arguments for each, as in ``(LocalFSStorage, {"root": "data", "name":
             "disk"})``.
+        on_event: told of every operation of all these storages, but those with a hook of their own;
+            see `Storage`.
 
     Raises:
         ProfileError: a class has no such argument or lacks one, or two have one name.
     """
 
-    def __init__(self, pairs: Iterable[ProfilePair] = ()) -> None:
+    def __init__(
+        self, pairs: Iterable[ProfilePair] = (), *, on_event: EventHook | None = None
+    ) -> None:
+        self._on_event = on_event
         self._profiles: dict[str, Profile] = {}
         self._made: dict[object, tuple[Storage, Storage]] = {}  # what is closed, and what is used
         self._closed = False
@@ -53,23 +59,29 @@ class Profiles:
             self._add(from_pair(pair))
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+    def from_file(cls, path: str | os.PathLike[str], *, on_event: EventHook | None = None) -> Self:
         """Return the profiles of a TOML file, a table ``[profiles.<name>]`` for each.
 
         Each has a `type` (or a `url`), the arguments of its class, and perhaps a `prefix` that its
         keys are below. Credentials may hold ``${VARIABLE}``, or be ``{ file = "path" }``.
 
+        Args:
+            path: of the file.
+            on_event: see `Profiles`.
+
         Raises:
             ProfileError: the file cannot be read, is no TOML, or a profile is wrong as far as can
                 be told without its class.
         """
-        profiles = cls()
+        profiles = cls(on_event=on_event)
         for profile in from_file(Path(path), os.environ):
             profiles._add(profile)
         return profiles
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+    def from_environment(
+        cls, environ: Mapping[str, str] | None = None, *, on_event: EventHook | None = None
+    ) -> Self:
         """Return the profiles of the environment, in the order of their names.
 
         ``AIOSTOW_PROFILE_<NAME>`` is a type or a URL, and ``AIOSTOW_PROFILE_<NAME>__<SETTING>``
@@ -77,14 +89,17 @@ class Profiles:
 
         Args:
             environ: by default that of the process.
+            on_event: see `Profiles`.
         """
-        profiles = cls()
+        profiles = cls(on_event=on_event)
         for profile in from_environment(os.environ if environ is None else environ):
             profiles._add(profile)
         return profiles
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None) -> Self:
+    def load(
+        cls, path: str | os.PathLike[str] | None = None, *, on_event: EventHook | None = None
+    ) -> Self:
         """Return the profiles that the user has configured, and after them the environment's.
 
         A profile of the environment replaces one of the same name, in its place: what was the
@@ -93,13 +108,14 @@ class Profiles:
         Args:
             path: of the file; by default ``$AIOSTOW_CONFIG``, else that of `user_config` if it is
                 there. No file is taken from the current directory unasked.
+            on_event: see `Profiles`.
 
         Raises:
             ProfileError: see `from_file`.
         """
         named = path if path is not None else os.environ.get(_CONFIG) or None
         file = user_config() if named is None else Path(named)
-        profiles = cls()
+        profiles = cls(on_event=on_event)
         if named is not None or file.is_file():
             for profile in from_file(file, os.environ):
                 profiles._add(profile)
@@ -168,7 +184,7 @@ class Profiles:
 
     def copy(self) -> Profiles:
         """Return the same profiles with storages of their own, open also where these are closed."""
-        profiles = Profiles()
+        profiles = Profiles(on_event=self._on_event)
         profiles._profiles = dict(self._profiles)
         return profiles
 
@@ -216,9 +232,14 @@ class Profiles:
         if self._closed:
             raise ClosedError("these profiles are closed")
         if id not in self._made:
-            base = profile.made()
+            base = self._new(profile)
             self._made[id] = (base, base.at(profile.prefix) if profile.prefix else base)
         return self._made[id][1]
+
+    def _new(self, profile: Profile) -> Storage:
+        storage = profile.made()
+        storage._observe(self._on_event)
+        return storage
 
 
 class SyncProfiles:
@@ -260,7 +281,7 @@ class SyncProfiles:
                 raise ClosedError("these profiles are closed")
             profile = self._profiles._find(name)
             if profile.name not in self._made:
-                base = SyncStorage(profile.made())
+                base = SyncStorage(self._profiles._new(profile))
                 used = base.at(profile.prefix) if profile.prefix else base
                 self._made[profile.name] = (base, used)
             return self._made[profile.name][1]

@@ -14,13 +14,15 @@ from ._core import DEFAULT_MEMORY_BUDGET, as_write_options
 from ._linking import LinkedEndpoint
 from ._listing import ConnectedPages, Listing, ListingIterator
 from ._objects import Objects
+from ._observed import observed
 from ._readahead import ReadAhead
 from ._transfer import Blocks, Incoming, Outgoing, Progress, ProgressCallback, pump
-from .driver import Buffer, Driver, Mover
+from .driver import Buffer, CrossCopier, Driver, Mover
 from .errors import (
     FileExistsInStorageError,
     InvalidTypeError,
 )
+from .events import EventHook
 from .files import Opening, Reader, UpdateFile, Writer, as_bytes
 from .links import Secrets
 from .models import FileMode, Folder, ListEntry, WriteKeywords, WriteOptions
@@ -32,6 +34,10 @@ FileT = TypeVar("FileT")
 ReadMode: TypeAlias = Literal["r", "rb", "br"]
 WriteMode: TypeAlias = Literal["w", "wb", "bw", "x", "xb", "bx"]
 UpdateMode: TypeAlias = Literal["rw", "rwb", "rbw", "brw", "wr", "wrb", "wbr", "bwr"]
+
+
+def _size(entry: ListEntry) -> int:
+    return entry.size
 
 
 class Storage(Objects):
@@ -48,6 +54,8 @@ class Storage(Objects):
             a token and the file name that a download suggests.
         secret_key: signs share links: a secret of at least 32 bytes, or several of which the first
             signs and all verify, in a list or by name. It does not travel in pickles.
+        on_event: told of every operation, by a call in the thread that carries it out, so it must
+            not block; see `aiostow.events`. It does not travel in pickles.
 
     Raises:
         InvalidArgumentError: `memory_budget` is not positive, a secret is too short, or
@@ -66,6 +74,7 @@ class Storage(Objects):
         any_key: bool = False,
         linked_endpoint: LinkedEndpoint | None = None,
         secret_key: Secrets | None = None,
+        on_event: EventHook | None = None,
     ) -> None:
         super().__init__(
             driver,
@@ -74,6 +83,7 @@ class Storage(Objects):
             any_key=any_key,
             linked_endpoint=linked_endpoint,
             secret_key=secret_key,
+            on_event=on_event,
         )
 
     def at(self, prefix: str) -> Storage:
@@ -93,6 +103,8 @@ class Storage(Objects):
         view._rules = self._rules
         view._is_view = True
         view._closed = self.closed
+        if self._shared.observer is not None:
+            self._shared.observer.watch(view)
         return view
 
     # -- files ----------------------------------------------------------------------------------
@@ -143,6 +155,7 @@ class Storage(Objects):
         """
         return self._opening("open", key, mode, size_hint=size_hint, options=options)
 
+    @observed(size=len)
     async def read_bytes(self, key: str, *, if_match: str | None = None) -> bytes:
         """Return the whole content of an object.
 
@@ -162,6 +175,7 @@ class Storage(Objects):
             if not pipeline.stop():
                 await self._shared.cleanups.finish(pipeline.aclose())
 
+    @observed(size=_size)
     async def write_bytes(
         self, key: str, data: bytes | bytearray | memoryview, **options: Unpack[WriteKeywords]
     ) -> ListEntry:
@@ -252,12 +266,13 @@ class Storage(Objects):
                 self._ready,
                 lambda driver: driver.scan(below, recursive=recursive, start_after=after),
             )
-            return ListingIterator(pages, self._prefix, rules, context)
+            return ListingIterator(pages, self._prefix, rules, context.begin())
 
         return Listing(begin)
 
     # -- transfers ------------------------------------------------------------------------------
 
+    @observed()
     async def get(
         self,
         key: str,
@@ -282,6 +297,7 @@ class Storage(Objects):
             async with self._path_writer("get", key, os.fspath(path), reader.size) as writer:
                 await pump(reader.read1, writer.write, Progress(progress_callback, reader.size))
 
+    @observed()
     async def put(
         self,
         path: str | os.PathLike[str],
@@ -319,6 +335,7 @@ class Storage(Objects):
         finally:
             await finish(file.close())
 
+    @observed()
     async def upload(
         self,
         source: Any,
@@ -359,6 +376,7 @@ class Storage(Objects):
             )
             return await writer.commit()
 
+    @observed()
     async def download(
         self, key: str, destination: Any, *, progress_callback: ProgressCallback | None = None
     ) -> None:
@@ -382,6 +400,7 @@ class Storage(Objects):
         async with opening as reader:
             await pump(reader.read1, outgoing.write, Progress(progress_callback, reader.size))
 
+    @observed()
     async def copy(
         self,
         key: str,
@@ -398,7 +417,8 @@ class Storage(Objects):
         Args:
             key: of the object.
             new_key: of the copy.
-            to: another storage; a copy to a view of this one never leaves the service.
+            to: another storage; a copy within one service, such as to another bucket of the same
+                account, never leaves it.
             overwrite: False refuses when `new_key` exists.
             progress_callback: as for `get`; a copy within the service tells the end only.
 
@@ -410,19 +430,22 @@ class Storage(Objects):
         context, full = self._checked("copy", key)
         new_context, new_full = destination._checked("copy", new_key)
         options = WriteOptions(if_absent=not overwrite)
-        if destination._shared is not self._shared:
+        if not self.is_one_service(destination):
             return await self._stream(
                 await self._reader(context, full, None, "copy()"),
                 destination, new_context, new_full, options, progress_callback,
             )  # fmt: skip
-        pair = self._pair_context("copy", key, new_key)
+        pair = self._pair_context("copy", key, new_key, destination.name)
         with pair:
-            driver = await self._ready()
-            if full != new_full:
+            driver, target = await self._ready(), await destination._ready()
+            if full == new_full and driver.identity == target.identity:
+                entry = await _unless_create_only(driver, full, options)
+            elif isinstance(target, CrossCopier):
+                with pair.changing():
+                    entry = await target.copy_across(driver, full, new_full, options)
+            else:
                 with pair.changing():
                     entry = await driver.copy(full, new_full, options)
-            else:
-                entry = await _unless_create_only(driver, full, options)
         await Progress(progress_callback, entry.size).advance(entry.size)
         return destination._own(entry)
 
@@ -443,6 +466,7 @@ class Storage(Objects):
                 await pump(reader.read1, writer.write, Progress(progress_callback, reader.size))
                 return await writer.commit()
 
+    @observed()
     async def move(self, key: str, new_key: str, *, overwrite: bool = True) -> None:
         """Rename an object; where the service cannot, copy it and then delete the old one.
 
@@ -473,7 +497,7 @@ class Storage(Objects):
                     else:
                         await driver.copy(full, new_full, options)
         if full != new_full and not isinstance(driver, Mover):
-            await self.delete(key)
+            await self._delete(key)
 
 
 class InternalLinksStorageBackend(Storage):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import itertools
 import os
 import sys
@@ -22,6 +23,7 @@ from .models import (
     Capabilities,
     FileMode,
     Folder,
+    Leftover,
     Link,
     ListEntry,
     ShareLinkOperation,
@@ -136,6 +138,15 @@ class SyncStorage:
     def capabilities(self) -> Capabilities:
         """What this storage can do: native, emulated or unsupported."""
         return self._storage.capabilities
+
+    @property
+    def address(self) -> str:
+        """What the storage points to; see `Storage.address`."""
+        return self._storage.address
+
+    def is_one_service(self, other: SyncStorage) -> bool:
+        """Whether a copy to another storage stays within the service; see `Storage`."""
+        return self._storage.is_one_service(other._storage)
 
     @property
     def closed(self) -> bool:
@@ -503,6 +514,10 @@ class SyncStorage:
     def sweep(self, older_than: timedelta = timedelta(days=1)) -> int:
         """Remove what killed writers left behind and return how much; see `Storage.sweep`."""
         return self._run("sweep", None, self._storage.sweep(older_than))
+
+    def leftovers(self, older_than: timedelta = timedelta(days=1)) -> builtins.list[Leftover]:
+        """Return what `sweep` would remove; see `Storage.leftovers`."""
+        return self._run("leftovers", None, self._storage.leftovers(older_than))
 
 
 async def _pulled(keys: Iterable[str], storage: Storage) -> AsyncIterator[str]:

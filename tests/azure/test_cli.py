@@ -49,6 +49,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 class TestCli(CliSuite):
     canaries: ClassVar[tuple[str, ...]] = (CANARY, WRONG)
+    keeps_leftovers: ClassVar[bool] = False
 
     @pytest.fixture
     def profile_toml(self, settings: dict[str, Any]) -> str:

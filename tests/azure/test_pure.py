@@ -148,7 +148,7 @@ class TestXml:
             b"<BlockList><CommittedBlocks><Block><Name>AAAA</Name><Size>1</Size></Block>"
             b"<Block><Name>BBB=</Name><Size>2</Size></Block></CommittedBlocks></BlockList>"
         )
-        assert parse_blocks(told) == ["AAAA", "BBB="]
+        assert list(parse_blocks(told).items()) == [("AAAA", 1), ("BBB=", 2)]
 
     def test_an_error_keeps_its_first_line_only_and_no_signature(self) -> None:
         body = (

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -66,6 +67,8 @@ class CliSuite:
     """What no output may have, if the secret is wrong."""
     files: ClassVar[int] = 300
     """Of the tree that is interrupted."""
+    keeps_leftovers: ClassVar[bool] = True
+    """What killed writers leave is there until a sweep."""
 
     @pytest.fixture
     def profile_toml(self) -> str:
@@ -225,6 +228,40 @@ class CliSuite:
         cli("put", "-r", "tree", "remote:t")
         cli("get", "-r", "remote:t", "back")
         assert read_tree(work / "back") == tree
+
+    def test_what_a_killed_command_left_is_shown_and_swept_by_its_age(
+        self, cli: CommandLine, remote: SyncStorage
+    ) -> None:
+        remote.write_bytes("a/whole", b"data")
+        process = cli.start("put", "-", "remote:a/big")
+        try:
+            assert process.stdin is not None
+            process.stdin.write(os.urandom(24 << 20))
+            process.stdin.flush()
+            end = time.monotonic() + 60
+            while self.keeps_leftovers and not remote.leftovers(timedelta(0)):
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        finally:
+            process.kill()
+            process.communicate()
+        shown, dry, kept, other = at_once(
+            cli,
+            ["sweep", "--dry-run", "--json", "--older-than", "0", "remote:a"],
+            ["sweep", "--dry-run", "--older-than", "0", "remote:"],
+            ["sweep", "remote:"],
+            ["sweep", "--older-than", "0", "remote:b"],
+        )
+        assert kept.lines == ["0  remote:"]
+        assert other.lines == ["0  remote:b"]
+        found = [json.loads(line) for line in shown.lines]
+        assert len(found) == len(dry.lines) == self.keeps_leftovers
+        assert all(0 <= each["age"] < 300 for each in found)
+        done = cli("sweep", "--older-than", "0", "remote:")
+        assert done.lines == [f"{len(found)}  remote:"]
+        assert ("Azure" in done.err) is not self.keeps_leftovers
+        assert remote.leftovers(timedelta(0)) == []
+        assert [each.name for each in remote.list()] == ["a/whole"]
 
     def nothing_is_left(self, remote: SyncStorage) -> None:
         """Check that nothing invisible is left of writers."""

@@ -12,6 +12,7 @@ import pytest
 
 from tests.test_docs import ROOT
 
+from ._served import serving
 from ._terminal import CommandLine, read_tree
 
 PAGE = (ROOT / "docs" / "cli.md").read_text()
@@ -50,6 +51,9 @@ def cli(tmp_path: Path, work: Path) -> CommandLine:
 def test_the_commands_run_in_order(cli: CommandLine, work: Path) -> None:
     outputs = {}
     for command in COMMANDS:
+        if command.startswith("aiostow serve"):
+            served(command, cli)
+            continue
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command],
             env=cli.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
@@ -66,10 +70,17 @@ def test_the_commands_run_in_order(cli: CommandLine, work: Path) -> None:
     )
 
 
+def served(command: str, cli: CommandLine) -> None:
+    """Run a server as the page says, but for its port, and end it."""
+    arguments = command.partition("#")[0].split()[2:]
+    with serving(cli, *arguments) as it:
+        assert it.stop() == ""
+
+
 def test_each_command_and_status_is_on_the_page(cli: CommandLine) -> None:
     told = cli("--help").out.decode()
     names = re.findall(r"^  ([a-z]+)  ", told.partition("Commands:\n")[2], re.MULTILINE)
-    assert len(names) == 10
+    assert len(names) >= 14
     shown = "\n".join(COMMANDS)
     for name in [*names, "list", "copy", "delete"]:
         assert re.search(rf"\baiostow {name}\b", shown), name

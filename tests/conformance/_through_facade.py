@@ -14,7 +14,7 @@ from aiostow.sync import SyncStorage, SyncWriter, _opened
 
 _CALLS = (
     "read_bytes", "write_bytes", "stat", "exists", "get", "put", "upload", "download", "copy",
-    "move", "delete", "delete_many", "sweep", "link_to",
+    "move", "delete", "delete_many", "sweep", "leftovers", "link_to",
 )  # fmt: skip
 
 

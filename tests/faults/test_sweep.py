@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from aiostow import LocalFSStorage, Storage
+from aiostow import LocalFSStorage, PermissionDeniedError, Storage
 from aiostow._disk import features
 from aiostow.backends.local import LocalDriver
 from aiostow.keys import TEMP_PREFIX
-from aiostow.testing import pattern
+from aiostow.testing import FaultyDriver, pattern
+from aiostow.testing.faulty import error
 
 from ._kill_child import SYSTEMS, Bench, Children, Operation, files_below
 
@@ -299,6 +300,47 @@ async def test_a_leftover_that_is_also_a_key_leaves_the_key(storage: LocalFSStor
     assert await storage.sweep(NOW) == 1
     assert await storage.read_bytes("key") == b"whole"
     assert files_below(storage.root) == {"key"}
+
+
+# -- looking ---------------------------------------------------------------------------------------
+
+
+async def test_what_would_be_removed_is_told_and_stays(storage: LocalFSStorage) -> None:
+    for name, seconds in (("old", 3 * DAY), ("young", HOUR)):
+        leave(storage.root / "a" / "b", name, seconds)
+    (only,) = await storage.leftovers()
+    assert only == (await storage.leftovers(timedelta(days=2)))[0]
+    assert (only.key, only.size, only.upload_id) == (f"a/b/{TEMP_PREFIX}old", 7, None)
+    assert abs(only.since.timestamp() - (time.time() - 3 * DAY)) < 60
+    assert [each.key for each in await storage.at("a").leftovers()] == [f"b/{TEMP_PREFIX}old"]
+    assert await storage.at("b").leftovers() == []
+    assert len(await storage.leftovers(NOW)) == 2
+    assert len(temporary(storage.root)) == 2
+
+
+async def test_who_looks_disturbs_neither_a_writer_nor_a_sweep(storage: LocalFSStorage) -> None:
+    for number in range(100):
+        leave(storage.root, str(number), DAY)
+    with writer(storage.root, "named") as process:
+        async with LocalFSStorage(storage.root) as other:
+            looks = asyncio.gather(*(other.leftovers(NOW) for _ in range(8)))
+            swept = await storage.sweep(NOW)
+            await looks
+        assert swept + await storage.sweep(NOW) == 100
+        process.communicate("commit\n")
+    assert await storage.read_bytes("folder/key") == CONTENT
+
+
+async def test_one_that_cannot_be_removed_keeps_no_other_from_it(storage: LocalFSStorage) -> None:
+    for number in range(5):
+        leave(storage.root, str(number), DAY)
+    driver = FaultyDriver(storage.driver, error("discard", PermissionError(1, "no"), nth=2))
+    faulty = Storage(driver, name="faulty")
+    with pytest.raises(PermissionDeniedError) as caught:
+        await faulty.sweep(NOW)
+    assert caught.value.operation == "sweep"
+    assert (caught.value.key or "").startswith(TEMP_PREFIX)
+    assert len(temporary(storage.root)) == 1
 
 
 # -- views -----------------------------------------------------------------------------------------

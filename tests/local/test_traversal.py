@@ -269,8 +269,8 @@ def record(storage: Storage, calls: list[str]) -> None:
         return noted
 
     for name in (
-        "aclose", "begin", "connect", "copy", "delete", "move", "open_read", "open_update", "scan",
-        "stat", "sweep", "write",
+        "aclose", "begin", "connect", "copy", "delete", "discard", "leftovers", "move", "open_read",
+        "open_update", "scan", "stat", "write",
     ):  # fmt: skip
         if hasattr(storage.driver, name):
             setattr(storage.driver, name, noting(name))

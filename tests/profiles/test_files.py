@@ -445,7 +445,7 @@ def test_secrets_of_a_wrong_kind_are_told_what_they_may_be(tmp_path: Path) -> No
 def test_what_a_setting_may_be_is_listed_where_nothing_is_near(tmp_path: Path) -> None:
     assert wrong(tmp_path, "zzzz = 5", "memory") == (
         "key 'zzzz': MemoryStorage has no such setting; "
-        "choose from linked_endpoint, memory_budget, secret_key"
+        "choose from linked_endpoint, memory_budget, on_event, secret_key"
     )
     assert wrong(tmp_path, "", "local") == "key 'root': LocalFSStorage needs this setting"
 

@@ -122,7 +122,7 @@ def test_the_list_can_be_had_while_shares_are_removed(site: Site) -> None:
     assert site.stored.is_empty()
 
 
-# As where only `aiostow[starlette]` and uvicorn are installed.
+# As where only `aiostow[serve]` is installed.
 _BARE = """
 import asyncio, pathlib, runpy, sys
 for package in ("aiobotocore", "aioboto3", "azure", "asyncssh"):
@@ -130,7 +130,7 @@ for package in ("aiobotocore", "aioboto3", "azure", "asyncssh"):
 example, folder = sys.argv[1], pathlib.Path(sys.argv[2])
 page = runpy.run_path(example)
 from aiostow.linkstore import SQLiteLinkStore
-app = page["application"](page["storage_of"](None, folder), SQLiteLinkStore(folder / "links.db"))
+app = page["share_app"](page["storage_of"](None, folder), SQLiteLinkStore(folder / "links.db"))
 
 async def main():
     answers = []

@@ -423,16 +423,19 @@ CALLS: dict[str, Callable[[Any, Any, Path], Any]] = {
 KEYLESS: dict[str, Callable[[Any, Any, Path], Any]] = {
     "delete_many none": lambda storage, key, folder: storage.delete_many([]),
     "list all": lambda storage, key, folder: storage.list(),
+    "leftovers": lambda storage, key, folder: storage.leftovers(timedelta(0)),
     "sweep": lambda storage, key, folder: storage.sweep(timedelta(0)),
     "deserialize_link_token": lambda storage, key, folder: storage.deserialize_link_token("x"),
 }
 NO_CALLS = {
+    "address",
     "at",
     "aclose",
     "capabilities",
     "closed",
     "credential_fields",
     "driver",
+    "is_one_service",
     "memory_budget",
 }
 

@@ -36,6 +36,7 @@ EXPORTS = [
     "InvalidTypeError",
     "IsADirectoryInStorageError",
     "KeyConflictError",
+    "Leftover",
     "Link",
     "LinkTooLongError",
     "ListEntry",

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from ..driver import Buffer, Limits, PresignedUrl
+from .._diagnosis import Canary, Step
+from ..driver import Buffer, Driver, Limits, PresignedUrl
 from ..errors import (
     InvalidArgumentError,
     InvalidKeyError,
@@ -16,10 +17,12 @@ from ..errors import (
     StorageError,
     UnsupportedOperationError,
 )
+from ..events import Target
 from ..links import InternalLinkTokenData
 from ..models import ByteRange, Capabilities, ListEntry, Support, WriteOptions
 from ._azure_auth import Tokens
 from ._azure_batch import BATCH
+from ._azure_checks import advise, azure_steps
 from ._azure_config import MAX_BLOCK, MAX_BLOCKS, MAX_KEY, META, MIB, AzureConfig
 from ._azure_errors import to_storage_error
 from ._azure_links import presign_link
@@ -121,6 +124,10 @@ class AzureDriver:
         return where if place.blob is None else f"{where}/{place.blob}"
 
     @property
+    def target(self) -> Target:
+        return Target.behind("azure", self._place.endpoint, self._place.container)
+
+    @property
     def capabilities(self) -> Capabilities:
         # The service orders names by UTF-16, and with a hierarchical namespace by their segments.
         return Capabilities(
@@ -213,6 +220,18 @@ class AzureDriver:
         headers = self._write_headers(key, options)
         return AzureUpload(self._plane, key, self.write_limits, options, headers, self._checksums)
 
+    async def resume(self, key: str, options: WriteOptions, *, token: str) -> AzureUpload | None:
+        try:
+            blocks = await self._plane.blocks(key, committed=False)
+        except ServiceError as exc:
+            if exc.status == 404:
+                return None
+            raise
+        headers, limits = self._write_headers(key, options), self.write_limits
+        upload = AzureUpload(self._plane, key, limits, options, headers, self._checksums, token)
+        upload.note_listed(blocks)
+        return upload if upload.staged else None
+
     def _checksums(self, size: int) -> Checksums | None:
         """Return how a body of a size in bytes is checked, if it is."""
         least = self._checked_from
@@ -233,9 +252,18 @@ class AzureDriver:
     # -- copies ---------------------------------------------------------------------------------
 
     async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
+        return await self.copy_across(self, src, dst, options)
+
+    def same_service(self, other: Driver) -> bool:
+        return isinstance(other, AzureDriver) and self._place.endpoint == other._place.endpoint
+
+    async def copy_across(
+        self, other: Driver, src: str, dst: str, options: WriteOptions
+    ) -> ListEntry:
+        assert isinstance(other, AzureDriver), "of the same service"
         self._check_key(dst)
-        head = await self._head(src)
-        where = await self._source_headers(src)
+        head = await other._head(src)
+        where = await other._source_headers(src)
         source = CopySource(entry_of(src, head.headers, META), head.headers, where)
         one_step = source.is_blob and source.entry.size <= _COPY_LIMIT
         if not one_step or options != WriteOptions():
@@ -305,6 +333,12 @@ class AzureDriver:
         """Move a blob to another access tier."""
         self._check_key(key)
         await self.sdk.set_tier(key, tier, priority)
+
+    def steps(self, canary: Canary) -> Sequence[Step]:
+        return azure_steps(self._place, self.sdk.http_options(self._place.origin), canary)
+
+    def advise(self, check: str, error: StorageError) -> str:
+        return advise(self._place, check, error)
 
     def map_error(self, exc: BaseException) -> StorageError | None:
         return to_storage_error(exc, self._place)

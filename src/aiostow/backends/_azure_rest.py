@@ -140,9 +140,10 @@ class AzureRest:
         headers = {**headers, "content-md5": md5_text(body)}
         return await self._call("PUT", key, headers, [("comp", "blocklist")], body)
 
-    async def committed(self, key: str) -> list[str]:
-        """Return the ids of a blob's blocks."""
-        query = [("blocklisttype", "committed"), ("comp", "blocklist")]
+    async def blocks(self, key: str, *, committed: bool) -> dict[str, int]:
+        """Return ids and sizes of a blob's blocks, or of those that wait for a commit."""
+        kind = "committed" if committed else "uncommitted"
+        query = [("blocklisttype", kind), ("comp", "blocklist")]
         return parse_blocks((await self._call("GET", key, {}, query)).body)
 
     async def copy(self, key: str, headers: Mapping[str, str]) -> Reply:

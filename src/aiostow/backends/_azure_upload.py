@@ -34,6 +34,7 @@ class AzureUpload:
         options: of the write.
         headers: of the commit.
         checksums: tells how a block of a size in bytes is checked.
+        token: of an upload that goes on; a new one by default.
     """
 
     def __init__(
@@ -44,25 +45,34 @@ class AzureUpload:
         options: WriteOptions,
         headers: Mapping[str, str],
         checksums: Callable[[int], Checksums | None],
+        token: str | None = None,
     ) -> None:
         self._plane = plane
         self._key = key
         self._options = options
         self._headers = headers
         self._checksums = checksums
-        self._writer = secrets.token_bytes(_WRITER)
-        self._sizes: dict[int, int] = {}
+        self.token: str = secrets.token_bytes(_WRITER).hex() if token is None else token
+        self._writer = bytes.fromhex(self.token)
+        self.staged: dict[int, int] = {}
         self.limits = limits
 
     def _id(self, index: int) -> str:
         return base64.b64encode(self._writer + index.to_bytes(_NUMBER, "big")).decode()
+
+    def note_listed(self, blocks: Mapping[str, int]) -> None:
+        """Note which of a blob's blocks, by their ids and sizes, are of this upload."""
+        for id, size in blocks.items():
+            raw = base64.b64decode(id)
+            if raw[:_WRITER] == self._writer and len(raw) == _WRITER + _NUMBER:
+                self.staged[int.from_bytes(raw[_WRITER:], "big")] = size
 
     async def stage(self, index: int, offset: int, buffers: Sequence[Buffer]) -> None:
         size = sum(map(len, buffers))
         checksums = self._checksums(size)
         headers = {} if checksums is None else {checksums.header: checksums.value(buffers)}
         await self._plane.block(self._key, self._id(index), buffers, headers)
-        self._sizes[index] = size
+        self.staged[index] = size
 
     async def fetch(self, index: int, size: int, source: Mapping[str, str]) -> None:
         """Let the service fetch one block from a URL.
@@ -73,10 +83,10 @@ class AzureUpload:
             source: headers that tell the URL, the range and the version.
         """
         await self._plane.block(self._key, self._id(index), (), source)
-        self._sizes[index] = size
+        self.staged[index] = size
 
     async def commit(self) -> ListEntry:
-        ids = [self._id(index) for index in sorted(self._sizes)]
+        ids = [self._id(index) for index in sorted(self.staged)]
         try:
             reply = await self._plane.commit(self._key, ids, self._headers)
         except ServiceError as exc:
@@ -87,12 +97,12 @@ class AzureUpload:
                 raise _refused() from exc
             check_commit(exc, self._options)
             raise
-        return written(self._key, sum(self._sizes.values()), reply.headers, self._options)
+        return written(self._key, sum(self.staged.values()), reply.headers, self._options)
 
     async def _look(self, ids: Sequence[str], exc: ServiceError) -> ListEntry:
         """Find out what became of a commit that was refused after its own earlier try."""
         try:
-            there = await self._plane.committed(self._key)
+            there = list(await self._plane.blocks(self._key, committed=True))
             if ids and there == ids:
                 head = await self._plane.head(self._key)
                 return entry_of(self._key, head.headers, META)
@@ -118,7 +128,10 @@ class AzureUpload:
 
         There is no other way that cannot hit the blob of another writer.
         """
-        self._sizes.clear()
+        self.staged.clear()
+
+    def leave(self) -> None:
+        """Leave the blocks to the service for a week."""
 
 
 def check_commit(exc: ServiceError, options: WriteOptions) -> None:

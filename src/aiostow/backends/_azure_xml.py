@@ -59,9 +59,9 @@ def block_list(ids: Iterable[str]) -> bytes:
     return f'<?xml version="1.0" encoding="utf-8"?><BlockList>{blocks}</BlockList>'.encode()
 
 
-def parse_blocks(data: bytes) -> list[str]:
-    """Return the ids that Get Block List tells, in order."""
-    return [texts["Name"] for _, texts in Document.parse(data, _BLOCKS).records]
+def parse_blocks(data: bytes) -> dict[str, int]:
+    """Return the ids that Get Block List tells, in order, and their sizes in bytes."""
+    return {texts["Name"]: int(texts["Size"]) for _, texts in Document.parse(data, _BLOCKS).records}
 
 
 def as_error(data: bytes) -> tuple[str, str]:

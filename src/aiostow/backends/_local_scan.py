@@ -7,8 +7,10 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pendulum import from_timestamp
+
 from ..keys import TEMP_PREFIX
-from ..models import Folder, ListEntry
+from ..models import Folder, Leftover, ListEntry
 from ._beneath import Root
 from ._tree_order import PAGE, Listed, order
 
@@ -111,9 +113,17 @@ class Scan:
             os.close(fd)
 
 
-def sweep_tree(root: Root, path: str, visit: Callable[[int, str], bool]) -> int:
-    """Visit the directory and name of every temporary file below `path`; count the Trues."""
-    count = 0
+def temporary_files(
+    root: Root, path: str, look: Callable[[int, str], os.stat_result | None]
+) -> list[Leftover]:
+    """Return the temporary files below `path` of which `look` tells a state.
+
+    Args:
+        root: where keys are relative to.
+        path: of a directory: empty, or ending with ``/``.
+        look: is given the directory and the name of each.
+    """
+    found: list[Leftover] = []
     pending = [path]
     while pending:
         path = pending.pop()
@@ -124,10 +134,13 @@ def sweep_tree(root: Root, path: str, visit: Callable[[int, str], bool]) -> int:
         try:
             with os.scandir(fd) as entries:
                 for entry in entries:
-                    if entry.name.startswith(TEMP_PREFIX):
-                        count += visit(fd, entry.name)
-                    elif entry.is_dir(follow_symlinks=False):
-                        pending.append(f"{path}{entry.name}/")
+                    name = entry.name
+                    if not name.startswith(TEMP_PREFIX):
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(f"{path}{name}/")
+                    elif info := look(fd, name):
+                        since = from_timestamp(info.st_mtime)
+                        found.append(Leftover(path + name, since, info.st_size))
         finally:
             os.close(fd)
-    return count
+    return found

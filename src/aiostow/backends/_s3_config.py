@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -82,6 +82,13 @@ class S3Config:
     def kms(self) -> bool:
         """Whether objects are encrypted by KMS, so that their etags are not MD5."""
         return (self.server_side_encryption or "").startswith("aws:kms")
+
+    def reaches(self, other: S3Config) -> bool:
+        """Tell whether one service holds both buckets, and the same credentials ask for both."""
+        own = ("bucket", "part_size", "checksum", "server_side_encryption", "kms_key_id",
+               "storage_class", "acl", "conditional_writes", "conditional_complete", "data_plane",
+               "connect_timeout", "read_timeout", "retry_deadline")  # fmt: skip
+        return replace(self, **{name: getattr(other, name) for name in own}) == other
 
     def write_headers(self) -> dict[str, str]:
         """Return the headers by which everything is stored."""

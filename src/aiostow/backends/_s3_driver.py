@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from ..driver import Buffer, Limits, PresignedUrl
+from .._diagnosis import Canary, Step
+from ..driver import Buffer, Driver, Limits, PresignedUrl
 from ..errors import (
     AmbiguousWriteError,
     InvalidKeyError,
@@ -17,8 +18,9 @@ from ..errors import (
     StorageNotFoundError,
     UnsupportedOperationError,
 )
+from ..events import Target
 from ..links import InternalLinkTokenData
-from ..models import ByteRange, Capabilities, ListEntry, Support, WriteOptions
+from ..models import ByteRange, Capabilities, Leftover, ListEntry, Support, WriteOptions
 from ._checksums import Checksums, md5_hex
 from ._loops import PerLoop
 from ._rest_copy import copy_by_pieces
@@ -32,6 +34,7 @@ from ._rest_entry import (
 )
 from ._rest_pages import RestPages
 from ._rest_source import RestSource
+from ._s3_checks import S3Checks, advise
 from ._s3_config import MAX_KEY, MAX_PART, MAX_PARTS, MIN_PART, S3Config
 from ._s3_errors import to_storage_error
 from ._s3_links import presign_link
@@ -131,6 +134,10 @@ class S3Driver:
     def identity(self) -> str:
         where = self.config.endpoint_url or "aws"
         return f"s3:{where.rstrip('/')}/{self.config.bucket}"
+
+    @property
+    def target(self) -> Target:
+        return Target.behind("s3", self.config.endpoint_url, self.config.bucket)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -295,6 +302,11 @@ class S3Driver:
     async def _begin(
         self, key: str, options: WriteOptions, checksums: Checksums | None
     ) -> S3Upload:
+        conditions = self._end_conditions(options)
+        upload_id = await self.create_upload(key, options, checksums)
+        return self._upload(key, options, upload_id, conditions, checksums)
+
+    def _end_conditions(self, options: WriteOptions) -> dict[str, str]:
         conditions: dict[str, str] = {}
         self._set_conditions(conditions, options)
         if conditions and not self.conditional_complete:
@@ -303,12 +315,32 @@ class S3Driver:
                 "service is not known to honour if_absent or if_match at their end: raise "
                 "part_size, or say that it does with conditional_complete=True"
             )
-        upload_id = await self.create_upload(key, options, checksums)
+        return conditions
+
+    def _upload(
+        self,
+        key: str,
+        options: WriteOptions,
+        upload_id: str,
+        conditions: Mapping[str, str],
+        checksums: Checksums | None,
+    ) -> S3Upload:
         self._uploads.add(upload_id)
         return S3Upload(
             self._plane, self._uploads, key, upload_id, self.write_limits, options, conditions,
             checksums, self._stat_or_none,
         )  # fmt: skip
+
+    async def resume(self, key: str, options: WriteOptions, *, token: str) -> S3Upload | None:
+        conditions, checksums = self._end_conditions(options), self.checksums
+        # Swift goes on telling the parts of one that was completed, and may even remove them.
+        if token not in [id async for name, id, _ in self.sdk.uploads(key) if name == key]:
+            return None
+        parts = await self.sdk.parts(key, token)
+        upload = self._upload(key, options, token, conditions, checksums)
+        for part in parts:
+            upload.note_listed(part)
+        return upload
 
     async def create_upload(
         self, key: str, options: WriteOptions, checksums: Checksums | None = None
@@ -326,22 +358,33 @@ class S3Driver:
         return headers | self._own_headers
 
     async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
+        return await self.copy_across(self, src, dst, options)
+
+    def same_service(self, other: Driver) -> bool:
+        return isinstance(other, S3Driver) and self.config.reaches(other.config)
+
+    async def copy_across(
+        self, other: Driver, src: str, dst: str, options: WriteOptions
+    ) -> ListEntry:
+        assert isinstance(other, S3Driver), "of the same service"
         _check_length(dst)
-        source = await self.stat(src)
+        source = await other.stat(src)
         given, options = options, options.over(source)
         if options.if_absent or options.if_match is not None:
             if source.size <= self.config.part_size:
-                return await self._copy_through(source, dst, options)
-            return await self._copy_parts(source, dst, options)
+                return await self._copy_through(other, source, dst, options)
+            return await self._copy_parts(other, source, dst, options)
         if source.size > _COPY_LIMIT:
-            return await self._copy_parts(source, dst, options)
+            return await self._copy_parts(other, source, dst, options)
         # What the source has beside what we know of, such as a language, is kept if it can be.
         same = given == WriteOptions()
         headers = self._write_headers(dst, WriteOptions() if same else options)
         headers["x-amz-metadata-directive"] = "COPY" if same else "REPLACE"
         sdk = self.sdk
         try:
-            answer = await sdk.copy_object(dst, src, source.etag or "", headers)
+            answer = await sdk.copy_object(
+                dst, other.config.bucket, src, source.etag or "", headers
+            )
         except ServiceError as exc:
             if exc.status == 412:
                 raise ObjectChangedError("the source was replaced while it was copied") from exc
@@ -355,9 +398,11 @@ class S3Driver:
             with_options(source, options), name=dst, last_modified=moment(result["LastModified"])
         )
 
-    async def _copy_through(self, source: ListEntry, dst: str, options: WriteOptions) -> ListEntry:
+    async def _copy_through(
+        self, other: S3Driver, source: ListEntry, dst: str, options: WriteOptions
+    ) -> ListEntry:
         """Copy by way of this process: the one way to a condition that every service honours."""
-        opened = await self.open_read(source.name, if_match=source.etag)
+        opened = await other.open_read(source.name, if_match=source.etag)
         try:
             chunks = await opened.stream(0, source.size)
             buffers = [chunk async for chunk in chunks]
@@ -366,40 +411,61 @@ class S3Driver:
         return await self.write(dst, buffers, options)
 
     async def _copy_parts(
-        self, source: ListEntry, dst: str, options: WriteOptions, part: int = _COPY_PART
+        self,
+        other: S3Driver,
+        source: ListEntry,
+        dst: str,
+        options: WriteOptions,
+        part: int = _COPY_PART,
     ) -> ListEntry:
         upload = await self._begin(dst, options, None)
-        sdk, etag = self.sdk, source.etag or ""
+        sdk, bucket, etag = self.sdk, other.config.bucket, source.etag or ""
 
         async def fetch(index: int, span: ByteRange) -> None:
-            upload.staged(
-                index,
-                span.length,
-                await sdk.copy_part(dst, upload.upload_id, index + 1, source.name, etag, span),
+            copied = await sdk.copy_part(
+                dst, upload.token, index + 1, bucket, source.name, etag, span
             )
+            upload.note(index, span.length, copied)
 
         async def check() -> None:
             # Ceph copies a part whatever version the source has by then, so look once more.
-            if (await self.stat(source.name)).etag != source.etag:
+            if (await other.stat(source.name)).etag != source.etag:
                 raise ObjectChangedError("the source was replaced while it was copied")
 
         return await copy_by_pieces(upload, source.size, part, fetch, check)
 
     # -- what else S3 can -----------------------------------------------------------------------
 
-    async def sweep(self, prefix: str, older_than: timedelta) -> int:
-        swept = 0
+    async def leftovers(self, prefix: str, older_than: timedelta) -> list[Leftover]:
         before = time.time() - older_than.total_seconds()
-        async for key, upload_id, begun in self.sdk.uploads(prefix):
-            if upload_id in self._uploads or begun.timestamp() >= before:
-                continue
-            await self._plane.abort(key, upload_id)
-            swept += 1
-        return swept
+        return [
+            Leftover(key, moment(begun), upload_id=upload_id)
+            async for key, upload_id, begun in self.sdk.uploads(prefix)
+            if upload_id not in self._uploads and begun.timestamp() < before
+        ]
+
+    async def discard(self, leftover: Leftover) -> bool:
+        assert leftover.upload_id is not None, "it is one of these leftovers"
+        try:
+            await self._plane.abort(leftover.key, leftover.upload_id)
+        except ServiceError as exc:
+            if exc.status != 404:
+                raise
+            return False
+        return True
 
     async def presign(self, key: str, grant: InternalLinkTokenData, now: float) -> PresignedUrl:
         _check_length(key)
         return await presign_link(self.sdk, self.config, key, grant, now)
+
+    def steps(self, canary: Canary) -> Sequence[Step]:
+        return S3Checks(
+            self.config, self.sdk, self._plane, self.checksums,
+            self.conditional_writes, self.conditional_complete, canary,
+        ).steps()  # fmt: skip
+
+    def advise(self, check: str, error: StorageError) -> str:
+        return advise(self.config, check, error)
 
     def map_error(self, exc: BaseException) -> StorageError | None:
         return to_storage_error(exc)

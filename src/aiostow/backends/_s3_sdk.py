@@ -24,8 +24,9 @@ from botocore.utils import get_environ_proxies
 from ..models import ByteRange
 from ._s3_config import S3Config
 from ._s3_errors import lost_by_sdk
+from ._s3_sdk_retries import service_error, tell_retries
 from ._sigv4 import Credentials
-from .http import HttpOptions, ServiceError, tls_context
+from .http import HttpOptions, tls_context
 
 try:
     import aioboto3
@@ -163,6 +164,7 @@ class Sdk:
             if self._source is None:
                 raise NoCredentialsError
         self.endpoint = await self._see_endpoint()
+        tell_retries(self.client)
 
     async def _see_endpoint(self) -> Endpoint:
         """Let the SDK make a request, and stop it before it is sent: its rules are many."""
@@ -251,21 +253,28 @@ class Sdk:
     # -- the rare verbs -------------------------------------------------------------------------
 
     async def copy_object(
-        self, key: str, source: str, etag: str, headers: Mapping[str, str]
+        self, key: str, bucket: str, source: str, etag: str, headers: Mapping[str, str]
     ) -> Any:
-        """Copy a version within the bucket in one request and return the answer."""
+        """Copy a version, perhaps of another bucket, in one request and return the answer."""
         with translated():
             return await self.client.copy_object(
                 Bucket=self._config.bucket,
                 Key=key,
-                CopySource={"Bucket": self._config.bucket, "Key": source},
+                CopySource={"Bucket": bucket, "Key": source},
                 CopySourceIfMatch=f'"{etag}"',
                 **self.arguments("CopyObject", headers),
                 **self._customer_key(),
             )
 
     async def copy_part(
-        self, key: str, upload_id: str, number: int, source: str, etag: str, span: ByteRange
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        bucket: str,
+        source: str,
+        etag: str,
+        span: ByteRange,
     ) -> str:
         """Copy a range into a part and return its etag."""
         with translated():
@@ -274,7 +283,7 @@ class Sdk:
                 Key=key,
                 UploadId=upload_id,
                 PartNumber=number,
-                CopySource={"Bucket": self._config.bucket, "Key": source},
+                CopySource={"Bucket": bucket, "Key": source},
                 CopySourceIfMatch=f'"{etag}"',
                 CopySourceRange=f"bytes={span.offset}-{span.end - 1}",
                 **self._customer_key(),
@@ -286,10 +295,21 @@ class Sdk:
         key = self._config.customer_key
         if key is None:
             return {}
-        return {
-            "SSECustomerAlgorithm": "AES256", "SSECustomerKey": key,
+        return self._own_customer_key() | {
             "CopySourceSSECustomerAlgorithm": "AES256", "CopySourceSSECustomerKey": key,
         }  # fmt: skip
+
+    def _own_customer_key(self) -> dict[str, Any]:
+        key = self._config.customer_key
+        return {} if key is None else {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key}
+
+    async def parts(self, key: str, upload_id: str) -> list[Mapping[str, Any]]:
+        """Return the parts that the service has of an upload."""
+        pages = self.client.get_paginator("list_parts").paginate(
+            Bucket=self._config.bucket, Key=key, UploadId=upload_id, **self._own_customer_key()
+        )
+        with translated():
+            return [part async for page in pages for part in page.get("Parts", ())]
 
     async def uploads(self, prefix: str) -> AsyncIterator[tuple[str, str, datetime]]:
         """Yield key, id and beginning of every unfinished upload below a prefix."""
@@ -341,23 +361,10 @@ def translated() -> Iterator[None]:
         yield
         return
     except ClientError as exc:
-        error = _service_error(exc)
+        error = service_error(exc.response)
     except Exception as exc:
         lost = lost_by_sdk(exc)
         if lost is None:
             raise
         error = lost
     raise error
-
-
-def _service_error(exc: ClientError) -> ServiceError:
-    told = exc.response.get("Error", {})
-    meta = exc.response.get("ResponseMetadata", {})
-    status = int(meta.get("HTTPStatusCode", 0))
-    code = str(told.get("Code", ""))
-    error = ServiceError(
-        status, "" if code.isdigit() else code, str(told.get("Message", "")),
-        meta.get("HTTPHeaders", {}),
-    )  # fmt: skip
-    error.unsure = bool(meta.get("RetryAttempts"))
-    return error

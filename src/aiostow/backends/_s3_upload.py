@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from ..driver import Buffer, Limits
 from ..errors import (
@@ -28,7 +29,7 @@ class S3Upload:
         plane: the frequent verbs.
         living: ids of the uploads under way in this process.
         key: of the object.
-        upload_id: of this upload.
+        token: the id of this upload.
         limits: of its parts.
         options: of the write.
         conditions: headers that its end is bound to.
@@ -41,7 +42,7 @@ class S3Upload:
         plane: Plane,
         living: set[str],
         key: str,
-        upload_id: str,
+        token: str,
         limits: Limits,
         options: WriteOptions,
         conditions: Mapping[str, str],
@@ -56,11 +57,11 @@ class S3Upload:
         self._checksums = checksums
         self._stat = stat
         self._parts: dict[int, Part] = {}
-        self._size = 0
         self._begun = 0  # parts that were sent, perhaps in vain
         self._ended = False
-        self.upload_id = upload_id
+        self.token: str = token
         self.limits = limits
+        self.staged: dict[int, int] = {}
 
     async def stage(self, index: int, offset: int, buffers: Sequence[Buffer]) -> None:
         headers: dict[str, str] = {}
@@ -70,26 +71,41 @@ class S3Upload:
             if self._checksums.element is not None:
                 checksum = (self._checksums.element, value)
         self._begun += 1
-        answer = await self._plane.part(self._key, self.upload_id, index + 1, buffers, headers)
+        answer = await self._plane.part(self._key, self.token, index + 1, buffers, headers)
         etag = etag_of(answer.headers) or ""
-        self.staged(index, sum(map(len, buffers)), etag, checksum)
+        self.note(index, sum(map(len, buffers)), etag, checksum)
 
-    def staged(
+    def note(
         self, index: int, size: int, etag: str, checksum: tuple[str, str] | None = None
     ) -> None:
         """Note a part that the service has."""
         self._parts[index] = Part(index + 1, etag, checksum)
-        self._size += size
+        self.staged[index] = size
+
+    def note_listed(self, part: Mapping[str, Any]) -> None:
+        """Note a part as the service lists it, unless it lacks the checksum that the end needs."""
+        element = None if self._checksums is None else self._checksums.element
+        checksum = None if element is None else (element, str(part.get(element, "")))
+        if checksum is None or checksum[1]:
+            self._begun += 1
+            self.note(
+                int(part["PartNumber"]) - 1, int(part["Size"]), str(part["ETag"]).strip('"'),
+                checksum,
+            )  # fmt: skip
+
+    @property
+    def _size(self) -> int:
+        return sum(self.staged.values())
 
     async def commit(self) -> ListEntry:
         parts = [self._parts[index] for index in sorted(self._parts)]
         try:
-            answer = await self._plane.complete(self._key, self.upload_id, parts, self._conditions)
+            answer = await self._plane.complete(self._key, self.token, parts, self._conditions)
         except ServiceError as exc:
             entry = await self._after_failed_complete(parts, exc)
         else:
             entry = await self._entry(answer)
-        self._end()
+        self.leave()
         return entry
 
     async def _entry(self, answer: Answer) -> ListEntry:
@@ -121,16 +137,16 @@ class S3Upload:
         late = self._begun != len(self._parts)
         for _ in range(_ABORTS if late else 1):
             try:
-                await self._plane.abort(self._key, self.upload_id)
+                await self._plane.abort(self._key, self.token)
             except ServiceError as exc:
                 if exc.status != 404:
                     raise
                 break
-        self._end()
+        self.leave()
 
-    def _end(self) -> None:
+    def leave(self) -> None:
         self._ended = True
-        self._living.discard(self.upload_id)
+        self._living.discard(self.token)
 
 
 def check_commit(exc: ServiceError, options: WriteOptions) -> None:

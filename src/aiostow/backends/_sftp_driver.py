@@ -9,18 +9,24 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import asyncssh
 from asyncssh import ConnectionLost, SFTPError
+from pendulum import from_timestamp
 
+from .._diagnosis import Canary, Step
+from .._operation import tell_retry
 from .._threads import Threads
-from ..driver import Buffer
+from ..driver import Buffer, Driver
 from ..errors import ClosedError, ObjectChangedError, StorageError
-from ..models import Capabilities, ListEntry, Support, WriteOptions
+from ..events import Target
+from ..models import Capabilities, Leftover, ListEntry, Support, WriteOptions
 from ._disk_options import check_disk_options
 from ._loops import PerLoop
+from ._sftp_checks import SFTPChecks, advise
 from ._sftp_connect import Credentials, SFTPConfig, connect
 from ._sftp_errors import Refused, map_error
 from ._sftp_pool import Lease, Pool
@@ -85,6 +91,10 @@ class SFTPDriver:
         port = config.port or (22 if config.ssh_config is None else 0)
         return f"sftp://{user}{config.host.lower()}:{port}/{config.root}"
 
+    @property
+    def target(self) -> Target:
+        return Target("sftp", self.config.host.lower(), self.config.port)
+
     # Connections.
 
     async def connect(self) -> None:
@@ -136,15 +146,17 @@ class SFTPDriver:
 
     async def _again(self, attempt: Callable[[], Awaitable[T]]) -> T:
         known = self._pool.connected  # a server that never answered is not asked again
-        for pause in (_FIRST_PAUSE * 2**turn for turn in range(_TRIES - 1)):
+        for turn in range(_TRIES - 1):
+            pause = _FIRST_PAUSE * 2**turn * random.uniform(0.5, 1)
             try:
                 return await attempt()
-            except ConnectionLost:
-                pass
+            except ConnectionLost as exc:
+                tell_retry(turn + 1, pause, exc, "the connection was lost")
             except Refused as exc:
                 if not (known and exc.passing):
                     raise
-            await asyncio.sleep(pause * random.uniform(0.5, 1))
+                tell_retry(turn + 1, pause, exc, exc.message)
+            await asyncio.sleep(pause)
         return await attempt()
 
     # Reading.
@@ -272,16 +284,29 @@ class SFTPDriver:
         return exc
 
     async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
+        return await self.copy_across(self, src, dst, options)
+
+    def same_service(self, other: Driver) -> bool:
+        return isinstance(other, SFTPDriver) and self.config == replace(
+            other.config, root=self.config.root
+        )
+
+    async def copy_across(
+        self, other: Driver, src: str, dst: str, options: WriteOptions
+    ) -> ListEntry:
+        assert isinstance(other, SFTPDriver), "of the same server"
         check_disk_options(options)
-        made = await self._whole(lambda: self._copy(src, dst, options))
+        made = await self._whole(lambda: self._copy(other, src, dst, options))
         return await self._publish(*made, dst)
 
-    async def _copy(self, src: str, dst: str, options: WriteOptions) -> tuple[StagedFile, Attrs]:
+    async def _copy(
+        self, other: SFTPDriver, src: str, dst: str, options: WriteOptions
+    ) -> tuple[StagedFile, Attrs]:
         lease = await self._lease(2)
         file = self._staged(dst, options)
         try:
-            before = await self._look(lease, src)
-            handle = await lease.open(self._bytes(src), Open.READ)
+            before = await other._look(lease, src)
+            handle = await lease.open(other._bytes(src), Open.READ)
             async with file:
                 await file.create(lease)
                 return file, await self._fill(file, lease, handle, before)
@@ -348,14 +373,24 @@ class SFTPDriver:
             await self.delete([dst])
             raise failed
 
-    async def sweep(self, prefix: str, older_than: timedelta) -> int:
-        before = time.time() - older_than.total_seconds()
-        count = 0
-        async for directory, name, attrs in temporary_files(self._list_directory, prefix):
-            if (attrs.mtime or 0) <= before and name not in self._living:
-                failed = await self.delete([directory + name])
-                count += not failed
-        return count
+    async def leftovers(self, prefix: str, older_than: timedelta) -> list[Leftover]:
+        age = older_than.total_seconds()
+        return [
+            Leftover(directory + name, from_timestamp(attrs.mtime or 0), attrs.size)
+            async for directory, name, attrs in temporary_files(self._list_directory, prefix)
+            if (attrs.mtime or 0) + age <= time.time() and name not in self._living
+        ]
+
+    async def discard(self, leftover: Leftover) -> bool:
+        for failure in (await self.delete([leftover.key])).values():
+            raise failure
+        return True
+
+    def steps(self, canary: Canary) -> Sequence[Step]:
+        return SFTPChecks(self.config, self._lease).steps()
+
+    def advise(self, check: str, error: StorageError) -> str:
+        return advise(self.config, check, error)
 
     def map_error(self, exc: BaseException) -> StorageError | None:
         return map_error(exc)

@@ -13,6 +13,7 @@ from typing import Any
 
 from asyncssh import ConnectionLost, SFTPError
 
+from .._operation import tell_retry
 from ..driver import Buffer, Limits
 from ..errors import (
     FileExistsInStorageError,
@@ -247,7 +248,9 @@ class StagedFile:
     async def _replace(self, attrs: Attrs) -> None:
         """Rename; when the answer is lost, look whether it was done, and else do it."""
         lost: ConnectionLost | None = None
-        for _ in range(_TRIES):
+        for turn in range(_TRIES):
+            if lost is not None:
+                tell_retry(turn, 0.0, lost, "the connection was lost")
             try:
                 await self.lease.session.replace(self._temp, self._final)
                 return

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from .._linking import LinkedEndpoint, LinkKeywords
+from .._observed import observed
 from ..errors import InvalidArgumentError, UnsupportedOperationError
+from ..events import EventHook
 from ..links import Expiry, Secrets, as_expiry
 from ..models import Link, ListEntry, ShareLinkOperation, WriteOptions
 from ..storage import DEFAULT_MEMORY_BUDGET, Storage
@@ -53,6 +55,7 @@ class AzureStorage(Storage):
         retry_deadline: in seconds, for all tries of one request.
         linked_endpoint: lets links lead to an endpoint of yours instead of Azure; see `Storage`.
         secret_key: signs such links; see `Storage`.
+        on_event: told of every operation; see `Storage`.
 
     Raises:
         InvalidArgumentError: an argument cannot be, or the credentials are incomplete; the message
@@ -89,6 +92,7 @@ class AzureStorage(Storage):
         retry_deadline: float = 60.0,
         linked_endpoint: LinkedEndpoint | None = None,
         secret_key: Secrets | None = None,
+        on_event: EventHook | None = None,
     ) -> None:
         place = find_place(
             account, key, bucket, sas_container_url, sas_blob_url,
@@ -111,9 +115,11 @@ class AzureStorage(Storage):
             memory_budget=memory_budget,
             linked_endpoint=linked_endpoint,
             secret_key=secret_key,
+            on_event=on_event,
             any_key=any_key,
         )
 
+    @observed()
     async def create_upload_url(self, path: str, expire: Expiry) -> Link:
         """Return the URL of a blob with a signature to write it, always Azure's own.
 
@@ -127,6 +133,7 @@ class AzureStorage(Storage):
         """
         return await self._signed_url("create_upload_url", path, ShareLinkOperation.upload, expire)
 
+    @observed()
     async def create_download_url(self, path: str, expire: Expiry) -> Link:
         """Return the URL of a blob with a signature to read it; see `link_to`, which can do more.
 
@@ -144,6 +151,7 @@ class AzureStorage(Storage):
             self._check_signs()
             return await self._presigned(path, grants, expire, LinkKeywords())
 
+    @observed()
     async def create_container_url(self, expire: Expiry, ip: str | None = None) -> Link:
         """Return the URL of the container with a signature to list, read, write and delete.
 
@@ -172,6 +180,7 @@ class AzureStorage(Storage):
                 "signs no others"
             )
 
+    @observed()
     async def copy_from_url(self, url: str, path: str, *, overwrite: bool = True) -> ListEntry:
         """Copy what is behind a URL, which the service fetches itself; return what was written.
 
@@ -199,6 +208,7 @@ class AzureStorage(Storage):
         with context.changing():
             return await self.driver.copy_from(source, full, WriteOptions(if_absent=not overwrite))
 
+    @observed()
     async def set_access_tier(
         self, path: str, tier: str, *, rehydrate_priority: str | None = None
     ) -> None:

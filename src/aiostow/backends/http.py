@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from .._operation import tell_retry
 from ..driver import Buffer
 from ._lean import LeanClient, LeanResponse
 from ._retry import Failure, Retry, RetryBudget
@@ -50,6 +51,11 @@ class TransportError(Exception):
         self.connected: bool = connected
         self.unsure: bool = connected
 
+    @property
+    def brief(self) -> str:
+        """What went wrong, in a few words."""
+        return str(self)
+
 
 class ServiceError(Exception):
     """The service answered that it did not do it.
@@ -69,6 +75,11 @@ class ServiceError(Exception):
         self.message = message
         self.headers = headers
         self.unsure = False
+
+    @property
+    def brief(self) -> str:
+        """What went wrong, without the service's own words, which may name anything."""
+        return f"{self.status} {self.code}".strip()
 
     def __reduce__(self) -> Any:
         return ServiceError, (self.status, self.code, self.message, dict(self.headers))
@@ -248,6 +259,7 @@ class Http:
             if pause is None:
                 error.unsure = retry.unsure
                 raise error
+            tell_retry(retry.tries, pause, error, error.brief)
             await asyncio.sleep(pause)
 
     async def _begin(self, request: Request) -> Body:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import _disk
+from .._diagnosis import Canary, Step
 from .._disk import Descriptor
 from .._linking import LinkedEndpoint
 from .._process import process_id
 from .._staged import BLOCK, LIMITS, StagedFile, StagedUpload, etag, file_entry, write_whole
 from .._threads import Threads
-from ..driver import Buffer, Pages
+from ..driver import Buffer, Driver, Pages
 from ..errors import (
     FileExistsInStorageError,
     FileNotFoundInStorageError,
@@ -32,12 +33,14 @@ from ..errors import (
     StorageFullError,
     StorageIOError,
 )
+from ..events import EventHook
 from ..links import Secrets
-from ..models import Capabilities, Folder, ListEntry, Support, WriteOptions
+from ..models import Capabilities, Folder, Leftover, ListEntry, Support, WriteOptions
 from ..storage import DEFAULT_MEMORY_BUDGET, InternalLinksStorageBackend
 from ._beneath import Root
 from ._disk_options import check_disk_options
-from ._local_scan import Scan, sweep_tree
+from ._local_checks import advise, local_steps
+from ._local_scan import Scan, temporary_files
 
 __all__ = ["LocalDriver", "LocalFSStorage"]
 
@@ -123,14 +126,18 @@ class _Source:
         assert self._file is not None
         with self._file as fd:
             data = _disk.read_at(fd, offset, length)
-            # Replacing a file leaves ours alone; only a change in place shows here.
-            if etag(os.fstat(fd)) != self.entry.etag:
-                raise ObjectChangedError("the file was changed in place while it was read")
+            _check_unchanged(fd, self.entry)
         return data
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _check_unchanged(fd: int, entry: ListEntry) -> None:
+    # Replacing a file leaves ours alone; only a change in place shows here.
+    if etag(os.fstat(fd)) != entry.etag:
+        raise ObjectChangedError("the file was changed in place while it was read")
 
 
 class _RandomAccess:
@@ -258,6 +265,7 @@ class LocalDriver:
                 return _Source(self.threads, entry, file, None)
             with file as fd:
                 whole = _disk.read_at(fd, 0, info.st_size)
+                _check_unchanged(fd, entry)
             file.close()
             return _Source(self.threads, entry, None, whole)
         except BaseException:
@@ -320,10 +328,19 @@ class LocalDriver:
             os.close(directory)
 
     async def copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
-        return await self.threads.run(self._copy, src, dst, options)
+        return await self.copy_across(self, src, dst, options)
 
-    def _copy(self, src: str, dst: str, options: WriteOptions) -> ListEntry:
-        source, info = self._open_regular(src, os.O_RDONLY)
+    def same_service(self, other: Driver) -> bool:
+        return isinstance(other, LocalDriver)
+
+    async def copy_across(
+        self, other: Driver, src: str, dst: str, options: WriteOptions
+    ) -> ListEntry:
+        assert isinstance(other, LocalDriver), "of this machine"
+        return await self.threads.run(self._copy, other, src, dst, options)
+
+    def _copy(self, other: LocalDriver, src: str, dst: str, options: WriteOptions) -> ListEntry:
+        source, info = other._open_regular(src, os.O_RDONLY)
         try:
             return self._copy_from(source, info, dst, options)
         finally:
@@ -390,11 +407,24 @@ class LocalDriver:
         )
         return _RandomAccess(self.threads, file, self._durable)
 
-    async def sweep(self, prefix: str, older_than: timedelta) -> int:
+    async def leftovers(self, prefix: str, older_than: timedelta) -> list[Leftover]:
         before = time.time() - older_than.total_seconds()
         return await self.threads.run(
-            sweep_tree, self._root, prefix, lambda fd, name: _disk.sweep(fd, name, before)
+            temporary_files, self._root, prefix, lambda fd, name: _disk.leftover(fd, name, before)
         )
+
+    async def discard(self, leftover: Leftover) -> bool:
+        return await self.threads.run(self._discard, leftover.key)
+
+    def _discard(self, key: str) -> bool:
+        try:
+            directory, name = self._root.open_parent(key)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            return _disk.discard(directory, name)
+        finally:
+            os.close(directory)
 
     def file_path(self, key: str) -> str:
         return os.path.join(os.path.abspath(self.root), key)
@@ -417,6 +447,12 @@ class LocalDriver:
             raise KeyConflictError(
                 "on a disk a segment of this key is a file: 'a' and 'a/b' cannot both be files"
             ) from exc
+
+    def steps(self, canary: Canary) -> Sequence[Step]:
+        return local_steps(self.root, self.threads)
+
+    def advise(self, check: str, error: StorageError) -> str:
+        return advise(self.root, check, error)
 
     def map_error(self, exc: BaseException) -> StorageError | None:
         if not isinstance(exc, OSError):
@@ -453,6 +489,7 @@ class LocalFSStorage(InternalLinksStorageBackend):
         root: the directory; made by the first write if it does not exist.
         linked_endpoint: where share links lead; see `Storage`.
         secret_key: signs share links; see `Storage`.
+        on_event: told of every operation; see `Storage`.
         name: for messages and profiles; by default ``fs-`` and the directory's name.
         durable: whether a write returns only when a power cut can no longer lose it. False leaves
             the fsyncs out; a crash of the process alone still never tears a file.
@@ -471,6 +508,7 @@ class LocalFSStorage(InternalLinksStorageBackend):
         *,
         durable: bool = True,
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        on_event: EventHook | None = None,
     ) -> None:
         path = Path(os.path.abspath(root))
         super().__init__(
@@ -479,6 +517,7 @@ class LocalFSStorage(InternalLinksStorageBackend):
             memory_budget=memory_budget,
             linked_endpoint=linked_endpoint,
             secret_key=secret_key,
+            on_event=on_event,
         )
         self.root = path
 

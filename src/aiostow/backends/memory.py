@@ -18,6 +18,7 @@ from ..errors import (
     StorageError,
     WriteConflictError,
 )
+from ..events import EventHook
 from ..links import Secrets
 from ..models import Capabilities, Folder, ListEntry, Support, WriteOptions
 from ..storage import DEFAULT_MEMORY_BUDGET, InternalLinksStorageBackend
@@ -266,6 +267,7 @@ class MemoryStorage(InternalLinksStorageBackend):
             do not count.
         linked_endpoint: where share links lead; see `Storage`.
         secret_key: signs share links; see `Storage`.
+        on_event: told of every operation; see `Storage`.
     """
 
     def __init__(
@@ -275,6 +277,7 @@ class MemoryStorage(InternalLinksStorageBackend):
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
         linked_endpoint: LinkedEndpoint | None = None,
         secret_key: Secrets | None = None,
+        on_event: EventHook | None = None,
     ) -> None:
         super().__init__(
             MemoryDriver(),
@@ -282,4 +285,5 @@ class MemoryStorage(InternalLinksStorageBackend):
             memory_budget=memory_budget,
             linked_endpoint=linked_endpoint,
             secret_key=secret_key,
+            on_event=on_event,
         )

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
 from .._linking import LinkedEndpoint
+from .._observed import observed
+from ..events import EventHook
 from ..links import Expiry, Secrets
 from ..storage import DEFAULT_MEMORY_BUDGET, Storage
 from ._checksums import Checksum
@@ -66,6 +68,7 @@ class S3Storage(Storage):
         retry_deadline: in seconds, for all tries of one request.
         linked_endpoint: lets links lead to an endpoint of yours instead of S3; see `Storage`.
         secret_key: signs such links; see `Storage`.
+        on_event: told of every operation; see `Storage`.
 
     Raises:
         InvalidArgumentError: an argument cannot be; the message says what can.
@@ -113,6 +116,7 @@ class S3Storage(Storage):
         retry_deadline: float = 60.0,
         linked_endpoint: LinkedEndpoint | None = None,
         secret_key: Secrets | None = None,
+        on_event: EventHook | None = None,
     ) -> None:
         config = S3Config(
             bucket=bucket,
@@ -151,6 +155,7 @@ class S3Storage(Storage):
             memory_budget=memory_budget,
             linked_endpoint=linked_endpoint,
             secret_key=secret_key,
+            on_event=on_event,
             any_key=any_key,
         )
 
@@ -164,6 +169,7 @@ class S3Storage(Storage):
         """
         return await self.sweep(older_than)
 
+    @observed()
     async def multipart_link_to(
         self,
         path: str,

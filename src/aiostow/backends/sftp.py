@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from .._linking import LinkedEndpoint
 from ..errors import InvalidArgumentError
+from ..events import EventHook
 from ..links import Secrets
 from ..storage import DEFAULT_MEMORY_BUDGET, InternalLinksStorageBackend, Storage
 from ._sftp_connect import KNOWN_HOSTS, SFTPConfig, check_jump_host
@@ -59,6 +60,7 @@ class SFTPStorage(InternalLinksStorageBackend):
         timeout: in seconds without a byte of an answer; ten times as long where the server's disk
             is waited for.
         memory_budget: for the buffers of all transfers together, in bytes.
+        on_event: told of every operation; see `Storage`.
 
     Raises:
         InvalidArgumentError: an argument cannot be; the message says what can.
@@ -96,6 +98,7 @@ class SFTPStorage(InternalLinksStorageBackend):
         connect_timeout: float = 15.0,
         timeout: float = 60.0,
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        on_event: EventHook | None = None,
     ) -> None:
         if not isinstance(host, str) or not host or host.startswith("-"):
             raise InvalidArgumentError(f"host={host!r} is no host: write its name or address")
@@ -148,6 +151,7 @@ class SFTPStorage(InternalLinksStorageBackend):
             memory_budget=memory_budget,
             linked_endpoint=linked_endpoint,
             secret_key=secret_key,
+            on_event=on_event,
         )
 
 

@@ -116,6 +116,20 @@ class Places:
         self._disks.append(storage)
         return Object(storage, name, is_folder, place.path)
 
+    def as_tree(self, place: Place) -> Storage:
+        """Return a place as a storage of all that is below it; a local path need not be there yet.
+
+        Raises:
+            InvalidArgumentError: it is a stream.
+        """
+        if isinstance(place, Object):
+            return place.storage.at(place.key) if place.key else place.storage
+        if isinstance(place, Stream):
+            raise InvalidArgumentError("'-' is standard input or output, and no tree")
+        storage = LocalFSStorage(os.path.realpath(place.path))
+        self._disks.append(storage)
+        return storage
+
     async def aclose(self) -> None:
         """Close what local paths have opened; the profiles close all else."""
         for storage in self._disks:

@@ -45,3 +45,9 @@ def human_size(size: int) -> str:
         if number < 1023.5 or unit == _SIZES[-1]:
             break
     return f"{number:.0f}{unit}"
+
+
+def human_seconds(seconds: float) -> str:
+    """Return a duration as a whole number of its largest unit, days at most."""
+    unit = next(each for each in "dhms" if seconds >= _SECONDS[each] or each == "s")
+    return f"{int(seconds // _SECONDS[unit])}{unit}"

@@ -26,7 +26,7 @@ from ..driver import (
 )
 from ..errors import ConnectionLostError, StorageError
 from ..links import InternalLinkTokenData
-from ..models import Capabilities, ListEntry, WriteOptions
+from ..models import Capabilities, Leftover, ListEntry, WriteOptions
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ CALLS = frozenset(
     {
         "connect", "stat", "next_page", "open_read", "stream", "write", "begin", "stage", "commit",
         "abort", "delete", "copy", "move", "open_update", "read_at", "write_at", "truncate",
-        "flush", "size", "close_update", "sweep", "presign",
+        "flush", "size", "close_update", "leftovers", "discard", "presign",
     }
 )  # fmt: skip
 """The calls of a driver, its uploads, sources, listings and files in place that can fail."""
@@ -152,7 +152,8 @@ class FaultyDriver:
         if isinstance(driver, Updater):
             self.open_update: Callable[..., Awaitable[RandomAccess]] = self._open_update
         if isinstance(driver, Sweeper):
-            self.sweep: Callable[..., Awaitable[int]] = self._sweep
+            self.leftovers: Callable[..., Awaitable[Sequence[Leftover]]] = self._leftovers
+            self.discard: Callable[..., Awaitable[bool]] = self._discard
         if isinstance(driver, Presigner):
             self.presign: Callable[..., Awaitable[PresignedUrl]] = self._presign
 
@@ -272,10 +273,15 @@ class FaultyDriver:
         handle = await self.make(lambda: inner.open_update(key), "open_update", key)
         return _RandomAccess(self, handle, key)
 
-    async def _sweep(self, prefix: str, older_than: timedelta) -> int:
+    async def _leftovers(self, prefix: str, older_than: timedelta) -> Sequence[Leftover]:
         inner = self.inner
         assert isinstance(inner, Sweeper), "offered only then"
-        return await self.make(lambda: inner.sweep(prefix, older_than), "sweep", prefix)
+        return await self.make(lambda: inner.leftovers(prefix, older_than), "leftovers", prefix)
+
+    async def _discard(self, leftover: Leftover) -> bool:
+        inner = self.inner
+        assert isinstance(inner, Sweeper), "offered only then"
+        return await self.make(lambda: inner.discard(leftover), "discard", leftover.key)
 
     async def _presign(self, key: str, grant: InternalLinkTokenData, now: float) -> PresignedUrl:
         inner = self.inner

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 
 import pytest
 
 from ...backends.memory import MemoryStorage
+from ...driver import CrossCopier
 from ...errors import (
     FileExistsInStorageError,
     FileNotFoundInStorageError,
@@ -136,3 +138,34 @@ class CopyingTests(Suite):
         entry = await storage.copy("a", "b", to=storage.at("view"))
         assert entry.name == "b"
         assert await storage.read_bytes("view/b") == b"data"
+
+    @proves("copy-across")
+    @pytest.mark.parametrize("size", [0, 1000, 9 << 20])
+    async def test_to_another_place_of_the_service_goes_by_the_service(
+        self, storage: Storage, size: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not isinstance(storage.driver, CrossCopier):
+            pytest.skip("the service copies within one place only")
+        data = pattern(size)
+        await storage.write_bytes("a", data)
+        before = await storage.stat("a")
+        async with pickle.loads(pickle.dumps(storage)) as other:
+            assert storage.is_one_service(other)
+            async with MemoryStorage() as stranger:
+                assert not storage.is_one_service(stranger)
+                assert not stranger.is_one_service(storage)
+            with monkeypatch.context() as patch:
+                patch.setattr(type(storage.driver), "open_read", None)
+                entry = await storage.copy("a", "b/c", to=other)
+                assert (entry.name, entry.size) == ("b/c", size)
+                same = await storage.copy("a", "a", to=other)
+                assert same.etag == before.etag
+            assert await storage.read_bytes("b/c") == data
+            with pytest.raises(FileNotFoundInStorageError) as caught:
+                await storage.copy("missing", "b/c", to=other)
+            assert caught.value.key == "missing"
+            if creates_only(storage, size):
+                with pytest.raises(FileExistsInStorageError) as exists:
+                    await storage.copy("a", "b/c", to=other, overwrite=False)
+                assert exists.value.key == "b/c"
+        assert await self.leftovers(storage) == []

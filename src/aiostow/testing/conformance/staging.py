@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from datetime import timedelta
 
 import pytest
 
-from ...driver import Sweeper, Upload
+from ...driver import Resumer, Sweeper, Upload
 from ...errors import FileExistsInStorageError
 from ...models import WriteOptions
 from ...storage import Storage
@@ -106,9 +107,11 @@ class StagingTests(Suite):
     @proves("sweep-living")
     async def test_a_sweep_spares_uploads_under_way(self, storage: Storage) -> None:
         if not isinstance(storage.driver, Sweeper):
+            assert await storage.leftovers(timedelta(0)) == []
             assert await storage.sweep(timedelta(0)) == 0
         upload = await begin(storage, "a/k")
         await upload.stage(0, 0, [b"living"])
+        assert await storage.leftovers(timedelta(hours=1)) == []
         await storage.sweep(timedelta(hours=1))
         await upload.commit()
         assert await storage.read_bytes("a/k") == b"living"
@@ -125,3 +128,31 @@ class StagingTests(Suite):
             await asyncio.gather(task, return_exceptions=True)
             assert await storage.read_bytes("k") in (old, new)
             assert await self.leftovers(storage) == []
+
+    @proves("resume-pieces", "resume-gone")
+    async def test_an_upload_that_was_left_goes_on_elsewhere(self, storage: Storage) -> None:
+        if not isinstance(storage.driver, Resumer):
+            pytest.skip("the service keeps no pieces of an upload")
+        await storage.write_bytes("k", b"old")
+        driver, options = storage.driver, WriteOptions()
+        await driver.connect()
+        upload = await driver.begin("k", options, size_hint=None)
+        size = max(upload.limits.min_size, 1000)
+        pieces = [pattern(size, 30), pattern(size, 31), pattern(size, 32), b"end"]
+        for index in (0, 2):
+            await upload.stage(index, index * size, [pieces[index]])
+        assert dict(upload.staged) == {0: size, 2: size}
+        upload.leave()
+        async with pickle.loads(pickle.dumps(storage)) as other:
+            assert await other.read_bytes("k") == b"old"
+            await other.driver.connect()
+            resumed = await other.driver.resume("k", options, token=upload.token)
+            assert resumed is not None
+            assert dict(resumed.staged) == {0: size, 2: size}
+            for index in (1, 3):
+                await resumed.stage(index, index * size, [pieces[index]])
+            entry = await resumed.commit()
+            assert entry.size == 3 * size + 3
+            assert await other.read_bytes("k") == b"".join(pieces)
+            assert await other.driver.resume("k", options, token=upload.token) is None
+        assert await self.leftovers(storage) == []

@@ -1,0 +1,72 @@
+"""Files under way, as many as bring something, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ._width import Width
+
+_LARGE = 12 << 20  # bytes of buffers that a file has at most, between reading and writing it
+
+
+class Crew:
+    """Runs jobs, each for a file, a changing number of them at once.
+
+    Args:
+        width: how many.
+        memory: what the buffers of all may come to, in bytes; one job always goes on.
+    """
+
+    def __init__(self, width: Width, memory: int) -> None:
+        self._width = width
+        self._memory = memory
+        self._used = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._error: BaseException | None = None
+        self._change = asyncio.Event()
+
+    async def start(self, job: Callable[[], Coroutine[Any, Any, None]], size: int) -> None:
+        """Run a job once there is room for it.
+
+        Args:
+            job: handles what may go wrong with its file; what it raises ends the whole run.
+            size: of its file, in bytes.
+        """
+        weight = min(size, _LARGE)
+        while self._tasks and (
+            len(self._tasks) >= self._width.now or self._used + weight > self._memory
+        ):
+            await self._wait()
+        self._used += weight
+        task = asyncio.get_running_loop().create_task(job())
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._ended(task, size, weight))
+
+    def _ended(self, task: asyncio.Task[None], size: int, weight: int) -> None:
+        self._tasks.discard(task)
+        self._used -= weight
+        if not task.cancelled() and task.exception() is not None:
+            self._error = self._error or task.exception()
+        elif not task.cancelled():
+            self._width.done(size, task.get_loop().time())
+        self._change.set()
+
+    async def _wait(self) -> None:
+        self._change.clear()
+        await self._change.wait()
+        if self._error is not None:
+            raise self._error
+
+    async def finish(self) -> None:
+        """Wait for all jobs."""
+        while self._tasks:
+            await self._wait()
+
+    async def cancel(self) -> None:
+        """Cancel all jobs and wait until they have cleaned up."""
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)

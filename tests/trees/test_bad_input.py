@@ -1,0 +1,402 @@
+"""What cannot be done is told by its name, and the rest is done."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiostow import (
+    InvalidArgumentError,
+    InvalidTypeError,
+    LocalFSStorage,
+    MemoryStorage,
+    PermissionDeniedError,
+    S3Storage,
+    Storage,
+    StorageError,
+)
+from aiostow.backends._beneath import Root
+from aiostow.sync import SyncStorage
+from aiostow.testing import FaultyDriver, faulty
+from aiostow.trees import Action, Outcome, Report, sync, verify
+from tests.faults._kill_child import mounted
+
+from ._trees import actions, read, write
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def source(tmp_path: Path) -> AsyncIterator[LocalFSStorage]:
+    async with LocalFSStorage(tmp_path / "from", durable=False) as storage:
+        yield storage
+
+
+@pytest.fixture
+async def destination(tmp_path: Path) -> AsyncIterator[LocalFSStorage]:
+    async with LocalFSStorage(tmp_path / "to", durable=False) as storage:
+        yield storage
+
+
+def failures(report: Report) -> dict[str, str]:
+    """Return the failed names and the classes of their errors."""
+    return {outcome.name: type(outcome.error).__name__ for outcome in report.failures}
+
+
+def hidden(root: Path) -> list[str]:
+    """Return the temporary files below a folder."""
+    return [path.name for path in root.rglob(".*") if path.is_file()]
+
+
+class TestArguments:
+    async def test_trees_must_be_apart(self, tmp_path: Path) -> None:
+        async with LocalFSStorage(tmp_path) as storage, LocalFSStorage(tmp_path / "a") as inner:
+            await storage.write_bytes("a/b", b"1")
+            for one, other, told in (
+                (storage, storage, "same place"),
+                (storage.at("a"), inner, "same place"),
+                (storage, inner, "destination is within"),
+                (inner, storage, "source is within"),
+                (storage, storage.at("x"), "destination is within"),
+                (storage.at("x/y"), storage.at("x"), "source is within"),
+            ):
+                with pytest.raises(InvalidArgumentError, match=told):
+                    await sync(one, other, delete=True)
+            (tmp_path / "link").symlink_to(tmp_path / "a")
+            async with LocalFSStorage(tmp_path / "link") as linked:
+                with pytest.raises(InvalidArgumentError, match="same place"):
+                    await sync(inner, linked)
+            await sync(storage.at("a"), storage.at("ab"))  # a name that begins so is apart
+            assert await read(storage) == {"a/b": b"1", "ab/b": b"1"}
+
+    @pytest.mark.parametrize(
+        "wrong", [{"compare": "size"}, {"jobs": 0}, {"include": [""]}, {"exclude": ["[a"]}]
+    )
+    @pytest.mark.parametrize("call", [sync, verify])
+    async def test_are_checked(
+        self, source: Storage, destination: Storage, call: Any, wrong: dict[str, Any]
+    ) -> None:
+        with pytest.raises(InvalidArgumentError):
+            await call(source, destination, **wrong)
+
+    async def test_facades_are_no_storages(self, source: Storage) -> None:
+        facade: Any = SyncStorage(MemoryStorage())
+        for call in (sync, verify):
+            with pytest.raises(InvalidTypeError, match="not SyncStorage"):
+                await call(source, facade)
+
+    async def test_one_pattern_is_a_list_of_one(self, source: Storage) -> None:
+        async with MemoryStorage() as memory:
+            with pytest.raises(InvalidArgumentError, match="list of patterns"):
+                await sync(source, memory, include="*.txt")
+
+
+class TestDestination:
+    async def test_names_that_it_cannot_hold(self, destination: LocalFSStorage) -> None:
+        async with MemoryStorage() as source:
+            await write(source, {"fine": b"1", "n" * 300: b"2", "a": b"3", "a/b": b"4", "z": b"5"})
+            report = await sync(source, destination)
+            assert actions(report) == {"copied": 3, "failed": 2}
+            assert failures(report) == {"n" * 300: "InvalidKeyError", "a/b": "KeyConflictError"}
+            assert set(await read(destination)) == {"fine", "a", "z"}
+            report = await sync(source, destination, delete=True)
+            assert failures(report) == {"n" * 300: "InvalidKeyError", "a/b": "KeyConflictError"}
+
+    async def test_a_folder_in_the_place_of_a_file_goes_first(
+        self, source: Storage, destination: Storage
+    ) -> None:
+        await write(destination, {"a/b": b"old", "c": b"old"})
+        await write(source, {"a": b"1", "c/d": b"2"})
+        assert failures(await sync(source, destination)) == dict.fromkeys(
+            ("a", "c/d"), "KeyConflictError"
+        )
+        assert actions(await sync(source, destination, delete=True)) == {"copied": 2, "deleted": 2}
+        assert await read(destination) == {"a": b"1", "c/d": b"2"}
+
+    async def test_that_is_full(self, source: Storage, tmp_path: Path) -> None:
+        with mounted(tmp_path / "small", "size=1m") as problem:
+            if problem is not None:
+                pytest.skip(problem)
+            await write(source, {"a": b"1", "big": bytes(3 << 20), "z": b"2"})
+            async with LocalFSStorage(tmp_path / "small") as small:
+                await small.write_bytes("big", b"old")
+                report = await sync(source, small)
+                assert failures(report) == {"big": "StorageFullError"}
+                assert await read(small) == {"a": b"1", "big": b"old", "z": b"2"}
+            assert hidden(tmp_path / "small") == []
+
+    async def test_that_cannot_be_written(self, source: Storage, tmp_path: Path) -> None:
+        with mounted(tmp_path / "fixed", "ro") as problem:
+            if problem is not None:
+                pytest.skip(problem)
+            await write(source, {"a": b"1", "d/b": b"2"})
+            async with LocalFSStorage(tmp_path / "fixed") as fixed:
+                report = await sync(source, fixed)
+                assert failures(report) == dict.fromkeys(("a", "d/b"), "PermissionDeniedError")
+
+    async def test_that_refuses_some(self, source: Storage) -> None:
+        async with MemoryStorage() as memory:
+            driver = FaultyDriver(memory.driver)
+            async with Storage(driver, name="faulty") as broken:
+                await write(source, dict.fromkeys("abc", b"1"))
+                await write(memory, {"x": b"1", "y": b"1"})
+                driver.add(faulty.error("write", PermissionDeniedError("no")))
+                told: list[Outcome] = []
+                report = await sync(source, broken, delete=True, on_outcome=told.append)
+                assert actions(report) == {"copied": 2, "failed": 1, "deleted": 2}
+                (failed,) = (outcome for outcome in told if outcome.action is Action.failed)
+                assert failed.name in "abc"
+                assert "no" in str(failed)
+
+    async def test_that_is_not_there_any_more(self, source: Storage, tmp_path: Path) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+        await write(source, {f"f{number:03}": b"1" for number in range(60)})
+        away = S3Storage(
+            "bucket", "us-east-1", aws_access_key_id="k", aws_secret_access_key="s",
+            endpoint_url=f"http://127.0.0.1:{port}", retry_deadline=1,
+        )  # fmt: skip
+        async with away:
+            report = await sync(source, away, delete=True, journal=tmp_path / "journal")
+        # It cannot be listed, so nobody knows what is to be copied.
+        assert report.failed == 1
+        assert "could not be reached" in str(report.failures[0])
+
+    async def test_a_loss_on_the_way_is_told_of_every_name(self, source: Storage) -> None:
+        names = {f"f{number:03}" for number in range(60)}
+        await write(source, dict.fromkeys(names, b"1"))
+        async with MemoryStorage() as memory:
+            driver = FaultyDriver(memory.driver)
+            driver.add(faulty.error("write", ConnectionResetError("lost"), nth=10, times=1000))
+            async with Storage(driver, name="faulty") as broken:
+                report = await sync(source, broken, jobs=1, delete=True)
+                assert set(failures(report)) == names - set(await read(memory))
+                assert actions(report) == {"copied": 9, "failed": 51}
+                assert driver.count("write") == 9 + 20  # then nothing more was tried
+                assert "not tried any more" in str(report.failures[-1].error)
+
+
+class TestSource:
+    async def test_a_file_that_changes_while_it_is_read(
+        self, source: LocalFSStorage, destination: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await write(source, {"a": b"1", "growing": b"x" * 9, "large": bytes(3 << 20), "z": b"2"})
+        await write(destination, {"large": b"old"})
+        root = Path(source.driver.root)  # type: ignore[attr-defined]  # of a disk
+        from aiostow import _disk
+
+        read_at = _disk.read_at
+
+        def changing(fd: int, offset: int, length: int) -> bytes:
+            data = read_at(fd, offset, length)
+            path = os.readlink(f"/proc/self/fd/{fd}")
+            if path in (str(root / "growing"), str(root / "large")):
+                with open(path, "ab") as file:
+                    file.write(b"more")
+            return data
+
+        async with MemoryStorage() as memory:  # by streams: a disk would copy to a disk by itself
+            await write(memory, {"large": b"old"})
+            with monkeypatch.context() as patch:
+                patch.setattr(_disk, "read_at", changing)
+                report = await sync(source, memory)
+            assert failures(report) == dict.fromkeys(("growing", "large"), "ObjectChangedError")
+            assert await read(memory) == {"a": b"1", "z": b"2", "large": b"old"}
+            assert (await sync(source, memory)).failed == 0
+            assert (await verify(source, memory)).same
+
+    async def test_a_file_that_goes_before_it_is_read(
+        self, source: Storage, destination: Storage
+    ) -> None:
+        await write(source, {f"f{number}": b"1" for number in range(5)})
+
+        async def vanish(outcome: Outcome) -> None:
+            await source.delete("f4")
+
+        async with MemoryStorage() as memory:
+            report = await sync(source, memory, jobs=1, on_outcome=vanish)
+            assert failures(report) == {"f4": "FileNotFoundInStorageError"}
+            assert len(await read(memory)) == 4
+
+    async def test_that_cannot_be_listed_to_its_end_deletes_nothing(
+        self, destination: Storage
+    ) -> None:
+        async with MemoryStorage() as memory:
+            await write(memory, {"a": b"1"})
+            await write(destination, {"b": b"2"})
+            driver = FaultyDriver(
+                memory.driver, faulty.error("next_page", ConnectionResetError(), nth=2)
+            )
+            async with Storage(driver, name="faulty") as broken:
+                report = await sync(broken, destination, delete=True)
+            assert failures(report) == {"": "ConnectionLostError"}
+            assert await read(destination) == {"a": b"1", "b": b"2"}
+
+    @pytest.mark.parametrize("closed", ["d", "d/e", "z", ""])
+    async def test_a_directory_that_may_not_be_read(
+        self, source: LocalFSStorage, destination: Storage, monkeypatch: pytest.MonkeyPatch,
+        closed: str,
+    ) -> None:  # fmt: skip
+        names = ["a", "d/a", "d/e/b", "d/f/c", "d.x", "e", "z/a"]
+        await write(source, dict.fromkeys(names, b"1"))
+        await write(destination, {"d/old": b"2", "y": b"2"})
+        open_directory = Root.open_directory
+        root = source.driver.root  # type: ignore[attr-defined]  # of a disk
+
+        def refused(self: Root, path: str, *more: Any) -> int:
+            if path == closed and self._path == root:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return open_directory(self, path, *more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Root, "open_directory", refused)
+            report = await sync(source, destination, delete=True)
+        assert failures(report) == {closed and f"{closed}/": "PermissionDeniedError"}
+        readable = {name for name in names if closed and not name.startswith(f"{closed}/")}
+        assert set(await read(destination)) == {*readable, "d/old", "y"}
+
+    async def test_without_any_file_deletes_nothing(
+        self, source: Storage, destination: Storage
+    ) -> None:
+        await write(destination, {"b": b"2"})
+        report = await sync(source, destination, delete=True)
+        assert failures(report) == {"": "InvalidArgumentError"}
+        assert await read(destination) == {"b": b"2"}
+        assert (await sync(source, destination)).same
+
+    async def test_names_that_are_no_keys(
+        self, source: LocalFSStorage, destination: Storage
+    ) -> None:
+        root = Path(source.driver.root)  # type: ignore[attr-defined]  # of a disk
+        root.mkdir()
+        (root / "fine").write_bytes(b"1")
+        (root / "a\nb").write_bytes(b"2")
+        report = await sync(source, destination)
+        assert failures(report) == {"a\nb": "InvalidKeyError"}
+        assert await read(destination) == {"fine": b"1"}
+
+
+class TestPatterns:
+    @pytest.mark.parametrize("call", ["sync", "verify"])
+    async def test_leave_names_alone_on_both_sides(
+        self, source: Storage, destination: Storage, call: str
+    ) -> None:
+        await write(source, {"a.txt": b"1", "b.log": b"2", "d/c.txt": b"3", "d/e/f.txt": b"4"})
+        await write(destination, {"x.log": b"5", "y.txt": b"6", "d/e/z.txt": b"7"})
+        options: dict[str, Any] = {"include": ["*.txt"], "exclude": ["d/e/"]}
+        if call == "verify":
+            report = await verify(source, destination, **options)
+            assert actions(report) == {"missing": 2, "extra": 1}
+        else:
+            report = await sync(source, destination, delete=True, **options)
+            assert actions(report) == {"copied": 2, "deleted": 1}
+            left = {"a.txt", "d/c.txt", "x.log", "d/e/z.txt"}
+            assert set(await read(destination)) == left
+
+
+class TestOutcomes:
+    async def test_what_the_callback_raises_ends_the_run(
+        self, source: Storage, destination: Storage
+    ) -> None:
+        await write(source, {f"f{number}": b"1" for number in range(50)})
+
+        def refuse(outcome: Outcome) -> None:
+            raise LookupError("enough")
+
+        with pytest.raises(LookupError, match="enough"):
+            await sync(source, destination, on_outcome=refuse)
+        for data in (await read(destination)).values():
+            assert data == b"1"
+
+    async def test_a_report_tells_it_as_text_and_as_json(self, destination: Storage) -> None:
+        async with MemoryStorage() as memory:
+            await write(memory, {"a": b"123", "n" * 300: b"2", "same": b"4"})
+            await sync(memory, destination, include=["same"])
+            await destination.write_bytes("b", b"5")
+            report = await sync(memory, destination, delete=True)
+        assert str(report) == "1 copied, 1 deleted, 1 unchanged, 1 failed (3 bytes)"
+        told = report.as_dict()
+        (failure,) = told.pop("failures")
+        assert told == {
+            "dry_run": False, "copied": 1, "deleted": 1, "unchanged": 1, "failed": 1, "bytes": 3,
+        }  # fmt: skip
+        assert failure["name"] == "n" * 300
+        assert failure["error"] == "InvalidKeyError"
+        assert "longer than this disk allows" in failure["message"]
+
+    async def test_a_dry_run_changes_nothing(self, source: Storage, destination: Storage) -> None:
+        await write(source, {"a": b"123"})
+        await write(destination, {"b": b"5"})
+        report = await sync(source, destination, delete=True, dry_run=True)
+        assert str(report) == "dry run: 1 copied, 1 deleted (3 bytes)"
+        assert await read(destination) == {"b": b"5"}
+
+
+class TestJournal:
+    @pytest.fixture
+    def journal(self, tmp_path: Path) -> Path:
+        return tmp_path / "journal"
+
+    async def test_of_other_trees_is_refused(
+        self, source: Storage, destination: Storage, journal: Path
+    ) -> None:
+        await sync(source, destination, journal=journal)
+        async with MemoryStorage() as memory:
+            with pytest.raises(InvalidArgumentError, match="other trees"):
+                await sync(source, memory, journal=journal)
+        with pytest.raises(InvalidArgumentError, match="other trees"):
+            await sync(destination, source, journal=journal)
+
+    async def test_that_is_no_journal_is_refused_and_left_alone(
+        self, source: Storage, destination: Storage, journal: Path
+    ) -> None:
+        journal.write_text("my own notes, which are longer than a header of a database " * 20)
+        before = journal.read_bytes()
+        with pytest.raises(InvalidArgumentError, match="no journal"):
+            await sync(source, destination, journal=journal)
+        assert journal.read_bytes() == before
+
+    async def test_that_cannot_be_written(self, source: Storage, destination: Storage) -> None:
+        with pytest.raises(StorageError, match="cannot be opened"):
+            await sync(source, destination, journal="/proc/none/journal")
+
+    async def test_of_another_run_is_refused(
+        self, source: Storage, destination: Storage, journal: Path
+    ) -> None:
+        await write(source, {"a": b"1"})
+
+        async def again(outcome: Outcome) -> None:
+            with pytest.raises(StorageError, match="in use"):
+                await sync(source, destination, journal=journal)
+            seen.append(outcome.name)
+
+        seen: list[str] = []
+        await sync(source, destination, journal=journal, on_outcome=again)
+        assert seen == ["a"]
+        await sync(source, destination, journal=journal)
+
+    async def test_is_for_its_owner_alone(
+        self, source: Storage, destination: Storage, journal: Path
+    ) -> None:
+        await sync(source, destination, journal=journal)
+        assert journal.stat().st_mode & 0o777 == 0o600
+
+    async def test_a_dry_run_asks_it_and_writes_nothing(
+        self, source: Storage, destination: Storage, journal: Path
+    ) -> None:
+        await write(source, {"a": b"1"})
+        await sync(source, destination, dry_run=True, journal=journal)
+        assert not journal.exists()
+        await sync(source, destination, journal=journal)
+        await destination.write_bytes("a", b"2")
+        report = await sync(source, destination, dry_run=True, journal=journal)
+        assert actions(report) == {"copied": 1}
+        assert actions(await sync(source, destination, journal=journal)) == {"copied": 1}
+        assert await read(destination) == {"a": b"1"}
