@@ -413,8 +413,8 @@ class Resumer(Protocol):
         """Return an upload that was left, with the pieces that the service has of it.
 
         None must be returned for one that was committed, or of which the service knows nothing.
-        [resume-gone] The pieces must be those that were staged whole, and a commit must make the object of them and
-        of those staged since. [resume-pieces]
+        [resume-gone] The pieces must be those that were staged whole, and a commit must make the
+        object of them and of those staged since. [resume-pieces]
 
         Args:
             key: the key that it was begun with.
