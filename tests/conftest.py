@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,6 +25,15 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 def long(request: pytest.FixtureRequest) -> bool:
     """Whether the long form of a test was asked for."""
     return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(scope="module")
+def quick_garbage() -> Iterator[None]:
+    """What is there already is no garbage: tests that collect it need not look through it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

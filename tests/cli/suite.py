@@ -229,6 +229,27 @@ class CliSuite:
         cli("get", "-r", "remote:t", "back")
         assert read_tree(work / "back") == tree
 
+    def test_an_interrupted_sync_goes_on(
+        self, cli: CommandLine, remote: SyncStorage, work: Path
+    ) -> None:
+        tree = write_tree(work / "tree", self.files)
+        with cli.in_terminal("sync", "./tree", "remote:t", width=100) as terminal:
+            terminal.until(lambda screen: screen.text.count("copied: ") >= 20)
+            terminal.type(b"\x03")
+            assert terminal.wait(130).endswith("Interrupted.\r\n")
+        before = {each.name: each.etag for each in remote.list()}
+        assert 20 <= len(before) < self.files
+        (work / "tree" / "extra").write_bytes(b"extra")
+        told = [json.loads(line) for line in cli("sync", "./tree", "remote:t", "--json").lines]
+        sent = {each["name"] for each in told[:-1]}
+        assert sent == {*tree, "extra"} - {name.removeprefix("t/") for name in before}
+        assert told[-1]["report"]["unchanged"] == len(before)
+        after = {each.name: each.etag for each in remote.list()}
+        assert after.items() >= before.items()
+        (work / "tree" / "extra").unlink()
+        assert cli("sync", "-q", "--delete", "./tree", "remote:t").out == b""
+        assert cli("verify", "./tree", "remote:t").lines == [f"{self.files} unchanged"]
+
     def test_what_a_killed_command_left_is_shown_and_swept_by_its_age(
         self, cli: CommandLine, remote: SyncStorage
     ) -> None:

@@ -12,6 +12,8 @@ from aiostow.testing import Conformance
 
 from ._recorder import Recorder
 
+quick = pytest.mark.usefixtures("quick_garbage")
+
 
 async def watched(storage: Storage, recorder: Recorder) -> AsyncIterator[Storage]:
     async with storage:
@@ -20,6 +22,7 @@ async def watched(storage: Storage, recorder: Recorder) -> AsyncIterator[Storage
     recorder.check()
 
 
+@quick
 class TestMemory(Conformance):
     @pytest.fixture
     async def storage(self) -> AsyncIterator[Storage]:
@@ -28,6 +31,7 @@ class TestMemory(Conformance):
             yield storage
 
 
+@quick
 class TestLocal(Conformance):
     @pytest.fixture
     async def storage(self, tmp_path: Path) -> AsyncIterator[Storage]:

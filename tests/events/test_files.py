@@ -18,7 +18,7 @@ from aiostow.testing.faulty import delay, disconnect, error
 
 from ._recorder import Recorder
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick_garbage")]
 
 DATA = b"x" * 100
 LARGE = bytes(9 << 20)

@@ -29,7 +29,7 @@ from aiostow.sync import SyncStorage
 
 from ._recorder import Recorder
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick_garbage")]
 
 KEY = "some-persons/report.pdf"
 

@@ -31,7 +31,7 @@ from aiostow.testing.faulty import delay, disconnect, error
 
 from ._recorder import Recorder
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick_garbage")]
 
 SECRET = "k" * 32
 KINDS = ["memory", "local", "s3", "azure", "sftp"]

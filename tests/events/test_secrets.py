@@ -14,7 +14,7 @@ from aiostow.events import Event, OperationFailed
 
 from ._recorder import Recorder
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick_garbage")]
 
 CANARY = "c4n4ryc4n4ryc4n4ryc4n4ryc4n4ry42"  # 32 bytes, and base64 of 24
 NOWHERE = "127.0.0.1:9"  # the port where nobody listens

@@ -38,7 +38,7 @@ from aiostow import (
 from aiostow.keys import TEMP_PREFIX
 from aiostow.testing import pattern
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quick_garbage")]
 
 LARGE = pattern((9 << 20) + 1)  # three pieces
 STEP = 100_000
