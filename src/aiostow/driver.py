@@ -28,6 +28,7 @@ __all__ = [
     "FilePaths",
     "Inspector",
     "Limits",
+    "Locator",
     "Mover",
     "Pages",
     "PresignedUrl",
@@ -394,6 +395,15 @@ class CrossCopier(Protocol):
             dst: a key of this driver; the two are different objects.
             options: as for `copy`.
         """
+        ...
+
+
+@runtime_checkable
+class Locator(Protocol):
+    """A driver whose service tells where it really is, whatever it is called."""
+
+    async def locate(self) -> str:
+        """Return `Driver.identity` with links and relative paths resolved by the service."""
         ...
 
 

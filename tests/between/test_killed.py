@@ -161,6 +161,32 @@ def parts_of(client: Any, bucket: str, upload: Any) -> list[Any]:
     return parts
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("other", [{"part_size": 8 * MIB}, {"memory_budget": 200 * MIB}])
+async def test_parts_of_another_size_are_of_no_use(
+    proxy: FaultProxy, s3_spec: Spec, s3_client: Any, tmp_path: Path, other: dict[str, int]
+) -> None:
+    spec, root = s3_spec(), tmp_path / "tree"
+    root.mkdir()
+    data = random.Random(5).randbytes(54 * MIB)
+    (root / "large").write_bytes(data)
+    spec["endpoint_url"] = f"http://127.0.0.1:{proxy.port}"
+    spec |= {"part_size": 16 * MIB, "memory_budget": 20 * MIB}  # 5 MiB is what a quarter allows
+    proxy.add(WireFault(b"?uploadId=", times=None, unavailable=0))  # the end of an upload
+    async with LocalFSStorage(root) as source:
+        async with S3Storage(**spec, retry_deadline=0.5) as destination:
+            report = await sync(source, destination, journal=tmp_path / "journal")
+            assert report.failed == 1
+        (upload,) = uploads_of(s3_client, spec["bucket"])
+        assert len(parts_of(s3_client, spec["bucket"], upload)) >= 10
+        proxy.clear()
+        async with S3Storage(**{**spec, **other}) as destination:
+            report = await sync(source, destination, journal=tmp_path / "journal")
+            assert (report.failed, report[Action.copied]) == (0, 1)
+            assert await destination.read_bytes("large") == data
+    assert uploads_of(s3_client, spec["bucket"]) == []
+
+
 async def parts_when(client: Any, bucket: str, enough: int) -> int:
     """Wait until an upload under way has so many parts, and return how many it has."""
     async with asyncio.timeout(60):

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from aiostow import AzureStorage, LocalFSStorage, S3Storage, SFTPStorage, Storage
+from aiostow import (
+    AzureStorage,
+    InvalidArgumentError,
+    LocalFSStorage,
+    S3Storage,
+    SFTPStorage,
+    Storage,
+)
 from aiostow.trees import Action, sync, verify
 from tests.trees._trees import read, write
 from tests.trees.suite import TreesSuite
@@ -78,6 +85,35 @@ class TestSFTPToLocal(TreesSuite):
     async def destination(self, tmp_path: Path) -> AsyncIterator[Storage]:
         async with LocalFSStorage(tmp_path / "to", durable=False) as storage:
             yield storage
+
+
+@pytest.mark.anyio
+class TestPlacesOfOneServer:
+    """What a server calls by several names is one place, and is refused."""
+
+    async def test_directories(self, sftp_spec: Spec, sftp_root: Path) -> None:
+        spec = sftp_spec()
+        name = spec["root"]
+        (sftp_root / name / "inner").mkdir(parents=True)
+        (sftp_root / f"{name}-link").symlink_to(sftp_root / name)
+        (sftp_root / name / "inner" / "a").write_bytes(b"1")
+        (sftp_root / name / "old").write_bytes(b"2")
+
+        def at(root: str) -> Storage:
+            return SFTPStorage(**{**spec, "root": root})
+
+        inner, whole = f"{name}/inner", str(sftp_root / name)
+        for one, other in (
+            (at(name), at(".")), (at("."), at(name)), (at(inner), at(whole)), (at(whole), at(name)),
+            (at(f"{name}-link"), at(inner)), (at(inner), at(f"{name}-link")),
+            (at("."), at(f"{name}/inner/new")),
+        ):  # fmt: skip
+            async with one, other:
+                with pytest.raises(InvalidArgumentError, match=r"within|same place"):
+                    await sync(one, other, delete=True)
+        async with at(inner) as one, at(f"{name}-apart") as other:
+            assert (await sync(one, other, delete=True)).failed == 0
+            assert await read(other) == {"a": b"1"}
 
 
 @pytest.mark.anyio

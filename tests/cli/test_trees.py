@@ -112,6 +112,8 @@ def test_trees_of_two_storages(cli: CommandLine, store: Path, other: Path) -> No
         (["./tree", "disk:t", "--include", "[a"], 2, "does not end"),
         (["./tree", "nowhere:t"], 2, "no profile is named 'nowhere'"),
         (["disk:none", "./tree", "--delete"], 1, "the source is empty"),
+        (["disk:none", "./new"], 1, "no file is below it"),
+        (["tree/f0", "disk:t"], 2, "is no folder"),
         (["./tree", "disk:t", "--journal", "/proc/none/j"], 1, "cannot be opened"),
     ],
 )

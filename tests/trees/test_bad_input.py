@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ from aiostow import (
 from aiostow.backends._beneath import Root
 from aiostow.sync import SyncStorage
 from aiostow.testing import FaultyDriver, faulty
-from aiostow.trees import Action, Outcome, Report, sync, verify
+from aiostow.trees import Action, Journal, Outcome, Report, sync, verify
+from aiostow.trees._compare import version
 from tests.faults._kill_child import mounted
 
 from ._trees import actions, read, write
@@ -76,13 +79,17 @@ class TestArguments:
             assert await read(storage) == {"a/b": b"1", "ab/b": b"1"}
 
     @pytest.mark.parametrize(
-        "wrong", [{"compare": "size"}, {"jobs": 0}, {"include": [""]}, {"exclude": ["[a"]}]
-    )
+        "wrong",
+        [
+            {"compare": "size"}, {"jobs": 0}, {"jobs": "3"}, {"include": [""]}, {"exclude": ["[a"]},
+            {"exclude": ["./a"]}, {"include": ["a/../b"]}, {"include": [b"a"]}, {"on_outcome": 5},
+        ],
+    )  # fmt: skip
     @pytest.mark.parametrize("call", [sync, verify])
     async def test_are_checked(
         self, source: Storage, destination: Storage, call: Any, wrong: dict[str, Any]
     ) -> None:
-        with pytest.raises(InvalidArgumentError):
+        with pytest.raises((InvalidArgumentError, InvalidTypeError)):
             await call(source, destination, **wrong)
 
     async def test_facades_are_no_storages(self, source: Storage) -> None:
@@ -153,10 +160,13 @@ class TestDestination:
                 driver.add(faulty.error("write", PermissionDeniedError("no")))
                 told: list[Outcome] = []
                 report = await sync(source, broken, delete=True, on_outcome=told.append)
-                assert actions(report) == {"copied": 2, "failed": 1, "deleted": 2}
-                (failed,) = (outcome for outcome in told if outcome.action is Action.failed)
-                assert failed.name in "abc"
+                assert actions(report) == {"copied": 2, "failed": 2}
+                failed, last = (outcome for outcome in told if outcome.action is Action.failed)
+                assert failed.name in ("a", "b", "c")
                 assert "no" in str(failed)
+                assert "nothing is deleted" in str(last)
+                assert {"x", "y"} < set(await read(memory))
+                assert actions(await sync(source, broken, delete=True))["deleted"] == 2
 
     async def test_that_is_not_there_any_more(self, source: Storage, tmp_path: Path) -> None:
         with socket.socket() as unused:
@@ -180,11 +190,13 @@ class TestDestination:
             driver = FaultyDriver(memory.driver)
             driver.add(faulty.error("write", ConnectionResetError("lost"), nth=10, times=1000))
             async with Storage(driver, name="faulty") as broken:
+                await memory.write_bytes("old", b"2")
                 report = await sync(source, broken, jobs=1, delete=True)
-                assert set(failures(report)) == names - set(await read(memory))
-                assert actions(report) == {"copied": 9, "failed": 51}
+                assert set(failures(report)) == {*names, "", "old"} - set(await read(memory))
+                assert actions(report) == {"copied": 9, "failed": 52}
                 assert driver.count("write") == 9 + 20  # then nothing more was tried
-                assert "not tried any more" in str(report.failures[-1].error)
+                assert "not tried any more" in str(report.failures[-2].error)
+                assert "old" in await read(memory)
 
 
 class TestSource:
@@ -262,7 +274,10 @@ class TestSource:
         with monkeypatch.context() as patch:
             patch.setattr(Root, "open_directory", refused)
             report = await sync(source, destination, delete=True)
-        assert failures(report) == {closed and f"{closed}/": "PermissionDeniedError"}
+        first, last = report.failures
+        assert first.name == (closed and f"{closed}/")
+        assert isinstance(first.error, PermissionDeniedError)
+        assert "nothing is deleted" in str(last)
         readable = {name for name in names if closed and not name.startswith(f"{closed}/")}
         assert set(await read(destination)) == {*readable, "d/old", "y"}
 
@@ -306,31 +321,37 @@ class TestPatterns:
 
 
 class TestOutcomes:
+    @pytest.mark.parametrize("error", [LookupError, BrokenPipeError, PermissionDeniedError])
+    @pytest.mark.parametrize("files", [1, 50])
     async def test_what_the_callback_raises_ends_the_run(
-        self, source: Storage, destination: Storage
+        self, source: Storage, destination: Storage, error: type[Exception], files: int
     ) -> None:
-        await write(source, {f"f{number}": b"1" for number in range(50)})
+        await write(source, {f"f{number}": b"1" for number in range(files)})
+        await write(destination, {"old": b"2"})
+        calls = 0
 
         def refuse(outcome: Outcome) -> None:
-            raise LookupError("enough")
+            nonlocal calls
+            calls += 1
+            raise error("enough")
 
-        with pytest.raises(LookupError, match="enough"):
-            await sync(source, destination, on_outcome=refuse)
-        for data in (await read(destination)).values():
-            assert data == b"1"
+        with pytest.raises(error, match="enough"):
+            await sync(source, destination, on_outcome=refuse, delete=True)
+        assert calls <= 9  # of those under way
+        assert set((await read(destination)).values()) == {b"1", b"2"}
+        assert "old" in await read(destination)
+        with pytest.raises(error, match="enough"):
+            await verify(source, destination, on_outcome=refuse)
 
     async def test_a_report_tells_it_as_text_and_as_json(self, destination: Storage) -> None:
         async with MemoryStorage() as memory:
             await write(memory, {"a": b"123", "n" * 300: b"2", "same": b"4"})
             await sync(memory, destination, include=["same"])
-            await destination.write_bytes("b", b"5")
-            report = await sync(memory, destination, delete=True)
-        assert str(report) == "1 copied, 1 deleted, 1 unchanged, 1 failed (3 bytes)"
+            report = await sync(memory, destination)
+        assert str(report) == "1 copied, 1 unchanged, 1 failed (3 bytes)"
         told = report.as_dict()
         (failure,) = told.pop("failures")
-        assert told == {
-            "dry_run": False, "copied": 1, "deleted": 1, "unchanged": 1, "failed": 1, "bytes": 3,
-        }  # fmt: skip
+        assert told == {"dry_run": False, "copied": 1, "unchanged": 1, "failed": 1, "bytes": 3}
         assert failure["name"] == "n" * 300
         assert failure["error"] == "InvalidKeyError"
         assert "longer than this disk allows" in failure["message"]
@@ -358,10 +379,16 @@ class TestJournal:
         with pytest.raises(InvalidArgumentError, match="other trees"):
             await sync(destination, source, journal=journal)
 
+    @pytest.mark.parametrize("what", ["text", "CREATE TABLE x (y)", "CREATE TABLE files (id)"])
     async def test_that_is_no_journal_is_refused_and_left_alone(
-        self, source: Storage, destination: Storage, journal: Path
+        self, source: Storage, destination: Storage, journal: Path, what: str
     ) -> None:
-        journal.write_text("my own notes, which are longer than a header of a database " * 20)
+        await write(source, {"a": b"1"})
+        if what == "text":
+            journal.write_text("my own notes, which are longer than a header of a database " * 20)
+        else:
+            with closing(sqlite3.connect(journal)) as base:
+                base.execute(what)
         before = journal.read_bytes()
         with pytest.raises(InvalidArgumentError, match="no journal"):
             await sync(source, destination, journal=journal)
@@ -370,6 +397,58 @@ class TestJournal:
     async def test_that_cannot_be_written(self, source: Storage, destination: Storage) -> None:
         with pytest.raises(StorageError, match="cannot be opened"):
             await sync(source, destination, journal="/proc/none/journal")
+
+    async def test_that_breaks_on_the_way_ends_the_run(
+        self, source: Storage, destination: Storage, journal: Path
+    ) -> None:
+        await write(source, {"a": b"1", "b": b"2"})
+        await sync(source, destination, journal=journal, include=["a"])
+        with closing(sqlite3.connect(journal)) as base:
+            base.execute("DROP TABLE begun")
+            base.execute("CREATE VIEW begun AS SELECT * FROM absent")
+            base.commit()
+        with pytest.raises(StorageError, match="cannot be read or written any more"):
+            await sync(source, destination, journal=journal)
+
+    @pytest.mark.parametrize("where", ["from", "to"])
+    async def test_within_a_tree_is_refused(
+        self, source: Storage, destination: Storage, tmp_path: Path, where: str
+    ) -> None:
+        await write(source, {"a": b"1"})
+        (tmp_path / "to").mkdir()
+        with pytest.raises(InvalidArgumentError, match="within one of the trees"):
+            await sync(source, destination, journal=tmp_path / where / "journal", delete=True)
+        assert await read(destination) == {}
+
+    async def test_a_copy_that_failed_is_no_copy(
+        self, source: Storage, tmp_path: Path, journal: Path
+    ) -> None:
+        await write(source, {"f": b"AAAA"})
+        async with MemoryStorage() as memory:
+            driver = FaultyDriver(memory.driver, faulty.error("write", PermissionDeniedError("no")))
+            async with Storage(driver, name="broken") as broken:
+                assert (await sync(source, broken, journal=journal)).failed == 1
+                await memory.write_bytes("f", b"XXXX")
+                await source.write_bytes("f", b"AAAA")
+                assert actions(await sync(source, broken, journal=journal)) == {"copied": 1}
+                assert await read(memory) == {"f": b"AAAA"}
+
+    async def test_what_may_be_a_copy_is_looked_at_once(
+        self, source: Storage, destination: Storage, journal: Path
+    ) -> None:
+        await write(source, {"f": b"AAAA", "g": b"BBBB"})
+
+        with closing(Journal(journal, source.address, destination.address)) as open_journal:
+            for entry in await source.list():
+                open_journal.begin(entry.name, version(entry), None)
+        await write(destination, {"f": b"AAAA", "g": b"XXXX"})
+        report = await sync(source, destination, journal=journal)
+        assert actions(report) == {"copied": 1, "unchanged": 1}
+        await write(destination, {"f": b"ZZZZ"})
+        assert actions(await sync(source, destination, journal=journal)) == {
+            "copied": 1, "unchanged": 1,
+        }  # fmt: skip
+        assert await read(destination) == {"f": b"AAAA", "g": b"BBBB"}
 
     async def test_of_another_run_is_refused(
         self, source: Storage, destination: Storage, journal: Path

@@ -85,11 +85,25 @@ class SFTPDriver:
 
     @property
     def identity(self) -> str:
+        return self._identity(self.config.root)
+
+    async def locate(self) -> str:
+        return self._identity(await self._repeat(lambda lease: self._real_root(lease.session)))
+
+    async def _real_root(self, session: Session) -> str:
+        try:
+            ((path, _),) = await session.real_path(path_bytes(self.config.root))
+        except SFTPError:  # not there yet
+            ((home, _),) = await session.real_path(b".")
+            path = posixpath.normpath(posixpath.join(home, self.config.root))
+        return path
+
+    def _identity(self, root: str) -> str:
         config = self.config
         user = "" if config.username is None else f"{config.username}@"
         # Without a configuration that knows another, the port is SSH's own.
         port = config.port or (22 if config.ssh_config is None else 0)
-        return f"sftp://{user}{config.host.lower()}:{port}/{config.root}"
+        return f"sftp://{user}{config.host.lower()}:{port}/{root}"
 
     @property
     def target(self) -> Target:

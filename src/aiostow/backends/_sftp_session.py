@@ -341,6 +341,10 @@ class Session(asyncssh.SSHClientSession[bytes]):
         """Return some more names; the end is an `SFTPError`."""
         return self._ask(Kind.READDIR, string(handle), to=Kind.NAME)
 
+    def real_path(self, path: bytes) -> asyncio.Future[list[tuple[str, Attrs]]]:
+        """Return the absolute path, without links, as the only name of a list."""
+        return self._ask(Kind.REALPATH, string(path), to=Kind.NAME)
+
     def remove(self, path: bytes) -> asyncio.Future[None]:
         """Remove a file."""
         return self._ask(Kind.REMOVE, string(path))

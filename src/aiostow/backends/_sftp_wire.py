@@ -48,6 +48,7 @@ class Kind(IntEnum):
     REMOVE = 13
     MKDIR = 14
     RMDIR = 15
+    REALPATH = 16
     RENAME = 18
     STATUS = 101
     HANDLE = 102

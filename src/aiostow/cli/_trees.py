@@ -9,15 +9,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InvalidArgumentError
+from ..errors import FileNotFoundInStorageError, InvalidArgumentError
 from ..storage import Storage
 from ..trees import Action, Compare, Outcome, Report, sync, verify
 from ._output import json_line, print_lines
-from ._places import LocalPath, Place
+from ._places import LocalPath, Object, Place
 from ._progress import Bar, bar
 from ._run import Session
 
 _QUIET = (Action.unchanged, Action.failed)
+_OF_THE_SOURCE = (
+    Action.copied, Action.unchanged, Action.different, Action.missing, Action.failed
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Trees:
                 delete=delete, dry_run=dry_run, journal=path, jobs=self.jobs,
                 on_outcome=lambda outcome: self._tell(session, outcome, shown),
             )  # fmt: skip
-        self._end(report)
+        self._end(session, report)
 
     async def verify(self, session: Session, *, compare: Compare) -> None:
         """Compare the trees; a difference is a failure."""
@@ -67,7 +70,7 @@ class Trees:
                 source, destination, compare=compare, include=self.include, exclude=self.exclude,
                 jobs=self.jobs, on_outcome=lambda outcome: self._tell(session, outcome, shown),
             )  # fmt: skip
-        self._end(report)
+        self._end(session, report)
         if not report.same:
             session.failures += 1
 
@@ -91,7 +94,10 @@ class Trees:
         if outcome.error is not None:
             session.failed(outcome.error)
 
-    def _end(self, report: Report) -> None:
+    def _end(self, session: Session, report: Report) -> None:
+        found = any(report[action] for action in _OF_THE_SOURCE)
+        if isinstance(self.source, Object) and self.source.key and not found:
+            session.failed(FileNotFoundInStorageError("no file is below it", key=self.source.key))
         if self.as_json:
             print_lines([json_line({"report": report.as_dict()})])
         elif not self.quiet:

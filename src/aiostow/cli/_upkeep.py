@@ -35,7 +35,7 @@ def _over_trees(
     async def action(session: Session) -> None:
         from ._trees import Trees
 
-        here, there = session.places.read_all([source, destination])
+        here, there = (session.places.read(text, "file") for text in (source, destination))
         await do(Trees(here, there, **asked), session)
 
     run_session(action)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+from datetime import UTC, datetime, timedelta
 
 from .._transfer import BLOCK, Progress, pump
 from ..driver import Resumer
 from ..errors import ObjectChangedError
 from ..files import Reader
-from ..models import ListEntry, WriteOptions
+from ..models import ListEntry, Support, WriteOptions
 from ..storage import Storage
 from ._compare import md5_of, version
 from ._journal import Journal
 from ._kept import KeptUploads
 
+_FRESH = timedelta(seconds=2)
 _SMALL = 1 << 20  # bytes that are read and written without the costs of open files
 
 
@@ -76,8 +78,15 @@ class Copying:
             context, full = self._destination._checked("sync", entry.name)
             driver = await self._destination._ready()
             kept = None
-            if self._journal is not None and isinstance(driver, Resumer):
-                kept = KeptUploads(driver, self._journal, entry.name, version(reader.entry))
+            if (
+                self._journal is not None
+                and isinstance(driver, Resumer)
+                and not may_hide_a_change(self._source, reader.entry)
+            ):
+                budget = self._destination.memory_budget
+                kept = KeptUploads(
+                    driver, self._journal, entry.name, version(reader.entry), reader.size, budget
+                )
             writer = self._destination._writer_to(
                 kept or driver, context, full, options, reader.size, "sync()"
             )
@@ -105,6 +114,12 @@ class Copying:
             self._destination.open(destination.name) as right,
         ):
             return left.size == right.size and await _alike(left, right)
+
+
+def may_hide_a_change(storage: Storage, entry: ListEntry) -> bool:
+    """Whether a file is so new that a later change may have the same version."""
+    whole_seconds = storage.capabilities.versions is not Support.native
+    return whole_seconds and datetime.now(UTC) - entry.last_modified < _FRESH
 
 
 def guessed_type(name: str) -> str | None:

@@ -35,6 +35,7 @@ class Crew:
             size: of its file, in bytes.
         """
         weight = min(size, _LARGE)
+        self._check()
         while self._tasks and (
             len(self._tasks) >= self._width.now or self._used + weight > self._memory
         ):
@@ -56,13 +57,17 @@ class Crew:
     async def _wait(self) -> None:
         self._change.clear()
         await self._change.wait()
+        self._check()
+
+    def _check(self) -> None:
         if self._error is not None:
             raise self._error
 
     async def finish(self) -> None:
-        """Wait for all jobs."""
+        """Wait for all jobs, and raise what one of them raised, even if it ended long ago."""
         while self._tasks:
             await self._wait()
+        self._check()
 
     async def cancel(self) -> None:
         """Cancel all jobs and wait until they have cleaned up."""

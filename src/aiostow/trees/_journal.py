@@ -7,17 +7,22 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ..errors import InvalidArgumentError, StorageError
 from ._compare import Verdict
+from ._stop import Stopped
 
+_APPLICATION = 0x616F7374  # marks the file as a journal
 _FORMAT = 1
 _FRESH = "~"  # what is put after a version that may hide a later change
 _TABLES = """
 CREATE TABLE IF NOT EXISTS about (format INTEGER, source TEXT, destination TEXT);
 CREATE TABLE IF NOT EXISTS files (
-    name BLOB PRIMARY KEY, source TEXT NOT NULL, before TEXT, after TEXT
+    name BLOB PRIMARY KEY, source TEXT NOT NULL, destination TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS begun (
+    name BLOB PRIMARY KEY, source TEXT NOT NULL, before TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uploads (
     name BLOB PRIMARY KEY, source TEXT NOT NULL, token TEXT NOT NULL
@@ -44,7 +49,7 @@ class Journal:
     """
 
     def __init__(self, path: str | os.PathLike[str], source: str, destination: str) -> None:
-        self._path = Path(path)
+        self._path = Path(os.fspath(path)).absolute()
         try:
             # One that is there must not be opened: closing it would drop the locks of another run
             # in this process.
@@ -60,9 +65,17 @@ class Journal:
             raise
 
     def _begin(self, source: str, destination: str) -> None:
+        name = repr(str(self._path))
         try:
+            (marked,) = self._base.execute("PRAGMA application_id").fetchone()
+            (tables,) = self._base.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables and marked != _APPLICATION:
+                raise InvalidArgumentError(f"{name} is no journal, but some other database")
             # Exclusive for as long as it is open; commits then wait for no disk.
-            for setting in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=NORMAL"):
+            for setting in (
+                "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=NORMAL",
+                f"application_id={_APPLICATION}",
+            ):  # fmt: skip
                 self._base.execute(f"PRAGMA {setting}")
             self._base.executescript(f"BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
             row = self._base.execute("SELECT * FROM about").fetchone()
@@ -71,15 +84,24 @@ class Journal:
                 self._base.execute("INSERT INTO about VALUES (?, ?, ?)", row)
         except sqlite3.OperationalError as exc:
             raise StorageError(
-                f"the journal {str(self._path)!r} is in use by another run, or cannot be written: "
-                f"{exc}"
+                f"the journal {name} is in use by another run, or cannot be written: {exc}"
             ) from exc
         except sqlite3.DatabaseError as exc:
-            raise InvalidArgumentError(f"{str(self._path)!r} is no journal: {exc}") from exc
+            raise InvalidArgumentError(f"{name} is no journal: {exc}") from exc
         if row != (_FORMAT, source, destination):
             raise InvalidArgumentError(
-                f"the journal {str(self._path)!r} is of other trees: {row[1]!r} to {row[2]!r}"
+                f"the journal {name} is of other trees: {row[1]!r} to {row[2]!r}"
             )
+
+    def _do(self, statement: str, *values: object) -> Any:
+        try:
+            return self._base.execute(statement, values).fetchone()
+        except sqlite3.Error as exc:
+            error = StorageError(
+                f"the journal {str(self._path)!r} cannot be read or written any more: {exc}"
+            )
+            error.__cause__ = exc
+            raise Stopped(error) from exc
 
     def begin(self, name: str, source: str, before: str | None) -> None:
         """Remember that a file is about to be copied.
@@ -89,60 +111,55 @@ class Journal:
             source: its version.
             before: the version of what the destination holds; None for nothing.
         """
-        self._base.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, NULL)", (_key(name), source, before)
-        )
+        self._do("INSERT OR REPLACE INTO begun VALUES (?, ?, ?)", _key(name), source, before)
 
-    def finish(self, name: str, source: str, after: str, *, fresh: bool = False) -> None:
-        """Remember that the destination's version `after` is a copy of the version `source`.
+    def give_up(self, name: str) -> None:
+        """Remember that what was begun has failed, and the destination is as it was."""
+        self._do("DELETE FROM begun WHERE name = ?", _key(name))
+
+    def finish(self, name: str, source: str, destination: str, *, fresh: bool = False) -> None:
+        """Remember that the version `destination` is a copy of the version `source`.
 
         Args:
             name: of the file.
             source: its version.
-            after: of the copy.
+            destination: the version of the copy.
             fresh: the source's version is so new that it may hide a later change.
         """
         if fresh:
             source += _FRESH
-        self._base.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, NULL, ?)", (_key(name), source, after)
-        )
-        self._base.execute("DELETE FROM uploads WHERE name = ?", (_key(name),))
+        self._do("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", _key(name), source, destination)
+        for table in ("begun", "uploads"):
+            self._do(f"DELETE FROM {table} WHERE name = ?", _key(name))
 
     def verdict(self, name: str, source: str, destination: str) -> Verdict | None:
         """Tell whether the destination's version is a copy of the source's; None: not known."""
-        row = self._base.execute(
-            "SELECT source, before, after FROM files WHERE name = ?", (_key(name),)
-        ).fetchone()
+        begun = self._do("SELECT source, before FROM begun WHERE name = ?", _key(name))
+        if begun is not None and begun[1] != destination:
+            # A run ended on the way, and something was written. A commit changes the version at
+            # once and whole, so it may be ours; only the contents can tell.
+            return Verdict.unsure if _size(destination) == _size(source) else Verdict.different
+        row = self._do("SELECT source, destination FROM files WHERE name = ?", _key(name))
         if row is None:
             return None
-        copied, before, after = row
-        if after is None:
-            # A run ended on the way. A commit changes the version at once and whole, so one that is
-            # not the old one is ours, as far as size goes.
-            sizes = destination.partition(" ")[0], source.partition(" ")[0]
-            same = copied == source and destination != before and sizes[0] == sizes[1]
-            return Verdict.same if same else Verdict.different
-        if after == destination and copied in (source, source + _FRESH):
+        copied, copy = row
+        if copy == destination and copied in (source, source + _FRESH):
             return Verdict.same if copied == source else Verdict.unsure
         return Verdict.different
 
     def forget(self, name: str) -> None:
         """Forget a name that is gone."""
-        self._base.execute("DELETE FROM files WHERE name = ?", (_key(name),))
+        for table in ("files", "begun", "uploads"):
+            self._do(f"DELETE FROM {table} WHERE name = ?", _key(name))
 
     def upload(self, name: str) -> tuple[str, str] | None:
         """Return source version and token of an upload that was left under way."""
-        row = self._base.execute(
-            "SELECT source, token FROM uploads WHERE name = ?", (_key(name),)
-        ).fetchone()
+        row = self._do("SELECT source, token FROM uploads WHERE name = ?", _key(name))
         return None if row is None else (row[0], row[1])
 
     def note_upload(self, name: str, source: str, token: str) -> None:
         """Remember an upload under way."""
-        self._base.execute(
-            "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?)", (_key(name), source, token)
-        )
+        self._do("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?)", _key(name), source, token)
 
     def close(self) -> None:
         """Close the file; idempotent."""
@@ -159,3 +176,7 @@ class Journal:
 
 def _key(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
+
+
+def _size(version: str) -> str:
+    return version.partition(" ")[0]

@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable
 
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, InvalidTypeError
 
 _CLASS = re.compile(r"\[!?\]?[^\]]*\]")
 
@@ -39,8 +39,10 @@ def expression(pattern: str) -> str:
     number of segments. A pattern without ``/`` matches a segment at any depth, and all below it;
     one with ``/`` begins at the top. A final ``/`` means what is below only.
     """
+    if not isinstance(pattern, str):
+        raise InvalidTypeError(f"a pattern is text, not {pattern!r}")
     body = pattern.strip("/")
-    if not body:
+    if not body or {".", ".."} & set(body.split("/")):
         raise InvalidArgumentError(f"{pattern!r} is no pattern: nothing has such a name")
     anywhere = "" if "/" in pattern.rstrip("/") else "(?:.*/)?"
     below = "/.*" if pattern.endswith("/") else "(?:/.*)?"
@@ -56,22 +58,28 @@ def expression(pattern: str) -> str:
 
 
 def _segment(segment: str, pattern: str) -> str:
-    parts: list[str] = []
+    """Return the expression of one segment; what one ``*`` has taken, no other tries again."""
+    runs = [""]  # what stands between stars
     place = 0
     while place < len(segment):
         letter = segment[place]
         place += 1
         if letter == "*":
-            parts.append("[^/]*")
+            if runs[-1] or len(runs) == 1:
+                runs.append("")
         elif letter == "?":
-            parts.append("[^/]")
+            runs[-1] += "[^/]"
         elif letter == "[":
             found = _CLASS.match(segment, place - 1)
             if found is None:
                 raise InvalidArgumentError(f"'[' does not end in the pattern {pattern!r}")
             # The standard library knows what a class means, in an expression of its own.
-            parts.append("(?!/)" + fnmatch.translate(found[0])[len("(?s:") : -len(r")\Z")])
+            runs[-1] += "(?!/)" + fnmatch.translate(found[0])[len("(?s:") : -len(r")\Z")]
             place = found.end()
         else:
-            parts.append(re.escape(letter))
-    return "".join(parts)
+            runs[-1] += re.escape(letter)
+    first, *others = runs
+    if not others:
+        return first
+    *middle, last = others
+    return first + "".join(f"(?>[^/]*?{run})" for run in middle) + f"[^/]*{last}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..errors import InvalidArgumentError, InvalidKeyError, InvalidTypeError, StorageError
 from ..models import ListEntry
@@ -17,6 +17,7 @@ from ._journal import Journal
 from ._merge import pairs
 from ._patterns import chosen
 from ._report import Action, Outcome, Report
+from ._stop import Stopped
 from ._width import Width
 
 OnOutcome: TypeAlias = Callable[[Outcome], object]
@@ -55,8 +56,10 @@ class Run:
     ) -> None:
         if compare not in _COMPARES:
             raise InvalidArgumentError(f"compare must be one of {_COMPARES}, not {compare!r}")
-        if jobs < 1:
-            raise InvalidArgumentError(f"jobs must be at least 1, not {jobs!r}")
+        if not isinstance(jobs, int) or jobs < 1:
+            raise InvalidArgumentError(f"jobs must be a number of at least 1, not {jobs!r}")
+        if on_outcome is not None and not callable(on_outcome):
+            raise InvalidTypeError(f"on_outcome is called: {on_outcome!r} cannot be")
         self.source = source
         self.destination = destination
         self.journal = journal
@@ -75,9 +78,22 @@ class Run:
         outcome = Outcome(name, action, size, error)
         self.report.add(outcome)
         if self._on_outcome is not None:
-            result = self._on_outcome(outcome)
-            if inspect.isawaitable(result):
-                await result
+            try:
+                result = self._on_outcome(outcome)
+                if inspect.isawaitable(result):
+                    await result
+            except Exception as exc:
+                raise Stopped(exc) from exc  # an OSError of theirs is no failure of a file
+
+    async def whole(self, work: Coroutine[Any, Any, None]) -> Report:
+        """Return the report of a run once all its jobs have ended, however it ends."""
+        try:
+            await work
+        except Stopped as stopped:
+            raise stopped.error from stopped.error.__cause__
+        finally:
+            await self.crew.cancel()
+        return self.report
 
     async def over_pairs(self) -> bool:
         """Handle every name that one of the trees has; return whether all could be listed."""
@@ -94,6 +110,8 @@ class Run:
                 async for left, right in found:
                     entry = left or right
                     assert entry is not None, "a pair is of something"
+                    if left is None and not entry.addressable:
+                        continue  # a stranger's, which stays
                     if not entry.addressable:
                         error = InvalidKeyError("no storage may have this name", key=entry.name)
                         await self.tell(entry.name, Action.failed, entry.size, error)

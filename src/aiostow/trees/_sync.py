@@ -6,8 +6,8 @@ import itertools
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime, timedelta
 
+from ..driver import Locator
 from ..errors import (
     AmbiguousWriteError,
     ConnectionLostError,
@@ -19,9 +19,10 @@ from ..errors import (
     StorageError,
     UnreachableError,
 )
-from ..models import ListEntry, Support
+from ..models import ListEntry
 from ..storage import Storage
 from ._compare import Compare, Verdict, version
+from ._copying import may_hide_a_change
 from ._journal import Journal
 from ._report import Action, Report
 from ._run import OnOutcome, Run, check_storages
@@ -30,7 +31,6 @@ from ._spool import Spool
 _IN_A_ROW = 20  # failures to reach a service, after which nothing more is tried
 _DELETED = 1000  # at once
 _LOST = (AmbiguousWriteError, ConnectionLostError, CredentialsError, ServiceUnavailableError)
-_FRESH = timedelta(seconds=2)  # within which a service that tells whole seconds may hide a change
 
 
 async def sync(
@@ -58,9 +58,9 @@ async def sync(
         compare: by what a file is known to be the same; see `Compare`.
         include: patterns of names to take; all by default.
         exclude: patterns of names to leave alone on both sides.
-        delete: remove what the source does not have, after all copies, and only if both sides could
-            be listed to their end. Nothing is removed for a source that has no file at all, which
-            is more often a disk that is not mounted than a wish.
+        delete: remove what the source does not have, after all copies, and only if nothing has
+            failed: all was listed and copied. Nothing is removed for a source that has no file at
+            all, which is more often a disk that is not mounted than a wish.
         dry_run: change nothing, and tell what would be done.
         journal: a file that remembers what was copied. With it, changes are known by versions
             rather than by times, a run that was killed goes on without sending a finished file
@@ -73,11 +73,15 @@ async def sync(
         what was done; `Report.failed` is 0 if all was.
 
     Raises:
-        InvalidArgumentError: one tree is within the other, or the journal is of other trees.
+        InvalidArgumentError: one tree is within the other, or the journal within one of them, or it
+            is of other trees, or an argument is wrong.
         StorageError: the journal cannot be written, or another run has it.
     """
     check_storages("sync", source, destination)
     _check_apart(source.address, destination.address)
+    _check_apart(await _place(source), await _place(destination))
+    if journal is not None:
+        _check_outside(journal, source, destination)
     with ExitStack() as stack:
         opened = None
         if journal is not None and not (dry_run and not os.path.exists(journal)):
@@ -88,11 +92,7 @@ async def sync(
         )  # fmt: skip
         run.extra = stack.enter_context(closing(Spool())) if delete else None
         run.report.dry_run = dry_run
-        try:
-            await run.run()
-        finally:
-            await run.crew.cancel()
-        return run.report
+        return await run.whole(run.run())
 
 
 def _check_apart(here: str, there: str) -> None:
@@ -106,6 +106,29 @@ def _check_apart(here: str, there: str) -> None:
         )
 
 
+async def _place(storage: Storage) -> str:
+    """Return the address as the service itself tells it, if it can be asked."""
+    if not isinstance(storage.driver, Locator):
+        return storage.address
+    try:
+        with storage._context("sync", None):
+            driver = await storage._ready()
+            assert isinstance(driver, Locator), "the same one"
+            location = await driver.locate()
+    except StorageError:
+        return storage.address  # who cannot be asked cannot be listed either, which is told
+    return f"{location.rstrip('/')}/{storage._prefix.text}"
+
+
+def _check_outside(journal: str | os.PathLike[str], *trees: Storage) -> None:
+    path = f"file:{os.path.realpath(journal)}"
+    if any(path.startswith(storage.address) for storage in trees):
+        raise InvalidArgumentError(
+            f"the journal {os.fspath(journal)!r} is within one of the trees, where it would be "
+            "copied or deleted: put it elsewhere"
+        )
+
+
 class _Sync(Run):
     """One run of `sync`."""
 
@@ -115,19 +138,16 @@ class _Sync(Run):
     _lost: StorageError | None = None  # the service cannot be reached, so no more is tried
 
     async def run(self) -> None:
-        self._whole_seconds = self.source.capabilities.versions is not Support.native
         self._in_the_way: list[ListEntry] = []
-        complete = await self.over_pairs()
+        await self.over_pairs()
         await self.crew.finish()
-        if complete and self.extra is not None:
-            if not self._found and any(True for _ in self.extra):
-                error: StorageError = InvalidArgumentError(
-                    "the source is empty, so nothing is deleted: delete the destination's files "
-                    "themselves if that is meant"
-                )
+        if self.extra is not None and any(True for _ in self.extra):
+            error = self._against_deleting()
+            if error is not None:
                 await self.tell("", Action.failed, error=error)
-                return
-            await self._delete(self.extra)
+            else:
+                await self._delete(self.extra)
+        if self.extra is not None and not self.report.failed:
             again, self._in_the_way = self._in_the_way, []
             for entry in again:
                 await self.only_here(entry)
@@ -135,6 +155,16 @@ class _Sync(Run):
         for entry in self._in_the_way:
             error = KeyConflictError("a file is where a folder must be, or the reverse")
             await self.tell(entry.name, Action.failed, entry.size, error)
+
+    def _against_deleting(self) -> StorageError | None:
+        if self.report.failed:
+            return StorageError("nothing is deleted, since something failed before")
+        if not self._found:
+            return InvalidArgumentError(
+                "the source is empty, so nothing is deleted: delete the destination's files "
+                "themselves if that is meant"
+            )
+        return None
 
     async def only_here(self, entry: ListEntry) -> None:
         self._found = True
@@ -177,14 +207,19 @@ class _Sync(Run):
         if self.journal is not None:
             before = None if right is None else version(right)
             self.journal.begin(left.name, version(left), before)
-        copied, written = await self.copying.copy(left)
+        try:
+            copied, written = await self.copying.copy(left)
+        except StorageError as exc:
+            if self.journal is not None and not isinstance(exc, AmbiguousWriteError):
+                self.journal.give_up(left.name)
+            raise
         self.remember(copied, written)
         return copied
 
     def remember(self, left: ListEntry, right: ListEntry) -> None:
         if self.journal is None or self.report.dry_run:
             return
-        fresh = self._whole_seconds and datetime.now(UTC) - left.last_modified < _FRESH
+        fresh = may_hide_a_change(self.source, left)
         self.journal.finish(left.name, version(left), version(right), fresh=fresh)
 
     def _note_loss(self, exc: StorageError) -> None:

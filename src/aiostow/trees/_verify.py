@@ -45,15 +45,14 @@ async def verify(
         source, destination, compare=compare, include=include, exclude=exclude, jobs=jobs,
         on_outcome=on_outcome,
     )  # fmt: skip
-    try:
-        await run.over_pairs()
-        await run.crew.finish()
-    finally:
-        await run.crew.cancel()
-    return run.report
+    return await run.whole(run.run())
 
 
 class _Verify(Run):
+    async def run(self) -> None:
+        await self.over_pairs()
+        await self.crew.finish()
+
     async def only_here(self, entry: ListEntry) -> None:
         await self.tell(entry.name, Action.missing, entry.size)
 
