@@ -72,6 +72,20 @@ def test_the_page_and_its_files_come_and_no_others(served: Served) -> None:
     assert served.stop() == ""
 
 
+def test_a_name_that_somebody_else_gave_this_machine_reads_nothing(
+    served: Served, cli: CommandLine
+) -> None:
+    for name, status in (
+        ("localhost", 200), ("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("evil.example", 400),
+        ("evil.example:8000", 400), ("localhost.evil.example", 400),
+    ):  # fmt: skip
+        for path in ("/", "/shares"):
+            assert served.ask("GET", path, Host=name)[0] == status, (name, path)
+    with serving(cli, "--allow-host", "files.example") as other:
+        assert other.ask("GET", "/", Host="files.example")[0] == 200
+        assert other.ask("GET", "/", Host="evil.example")[0] == 400
+
+
 def test_a_file_goes_up_and_comes_down_by_its_link(
     served: Served, files: SyncStorage, work: Path
 ) -> None:

@@ -27,6 +27,7 @@ except ModuleNotFoundError as _exc:
         raise
     raise missing_extra("'aiostow serve'", "serve", _exc) from _exc
 
+_OWN_NAMES = ("localhost", "127.0.0.1", "[::1]", "[")  # some take the last for any of IPv6
 SECRET = "AIOSTOW_SECRET"
 """The variable that may hold the secret of the links."""
 
@@ -41,6 +42,7 @@ class Served:
         secret_file: with the secret of the links; None for another: see `_secret`.
         once_store: remembers the links that were used; None for a file in `root`.
         page: whether the page is served, too.
+        names: by which the page may be asked for, beside this machine's own.
     """
 
     place: str | None
@@ -48,6 +50,7 @@ class Served:
     secret_file: Path | None
     once_store: Path | None
     page: bool
+    names: tuple[str, ...] = ()
 
 
 async def serve_links(
@@ -75,8 +78,14 @@ async def serve_links(
             return
         page = share_app(storage, store)
         await stack.enter_async_context(page.router.lifespan_context(page))
-        if not is_loopback(listening):
-            say(f"Warning: this page has no login, and is open to whoever reaches {host}.")
+        if is_loopback(listening):
+            from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+            # A stranger's page may give its own name this address, and then read what is shared.
+            app = TrustedHostMiddleware(page, [*_OWN_NAMES, *served.names], www_redirect=False)
+            await serve(app, listening, grace=grace)
+            return
+        say(f"Warning: this page has no login, and is open to whoever reaches {host}.")
         await serve(page, listening, grace=grace)
 
 

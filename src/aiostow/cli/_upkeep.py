@@ -149,6 +149,8 @@ _PATH = click.Path(path_type=Path)
               help="Of the links; else $AIOSTOW_SECRET, the profile's or FOLDER's.")  # fmt: skip
 @click.option("--once-store", type=_PATH, metavar="FILE",
               help="Remembers which links were used; else one in FOLDER.")  # fmt: skip
+@click.option("--allow-host", "names", multiple=True, metavar="NAME",
+              help="By which a proxy on this machine asks for the page.")  # fmt: skip
 @click.option("--no-page", is_flag=True, help="Serve links alone, which others make.")
 @click.option("--grace", callback=read_as(parse_seconds), default="10s", show_default=True,
               metavar="DURATION", help="That transfers have to end, once stopped.")  # fmt: skip
