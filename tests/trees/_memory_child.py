@@ -12,7 +12,7 @@ from typing import Any
 
 from pendulum import UTC, DateTime
 
-from aiostow import Folder, ListEntry, Storage
+from aiostow import Folder, ListEntry, MemoryStorage, Storage
 from aiostow.backends.memory import MemoryDriver
 from aiostow.models import Capabilities
 from aiostow.trees import Action, sync, verify
@@ -59,7 +59,10 @@ class Many(MemoryDriver):
 async def main(what: str, many: int) -> None:
     name = "other" if what == "delete" else "name"
     driver = Many(name, many, backwards=what == "backwards")
-    source = Storage(Many("name", 1 if what == "delete" else many), name="source")
+    source = Storage(Many("name", many), name="source")
+    if what == "delete":
+        source = MemoryStorage()
+        await source.write_bytes("only", b"1")
     async with source, Storage(driver, name="destination") as destination:
         if what == "failures":
             report = await sync(source, Storage(Many("gone", 0), name="empty"), jobs=4)
