@@ -228,6 +228,19 @@ class TestSource:
             assert (await sync(source, memory)).failed == 0
             assert (await verify(source, memory)).same
 
+    @pytest.mark.parametrize("size", [5, 3 << 20])
+    async def test_a_file_that_changes_before_it_is_read(self, source: Storage, size: int) -> None:
+        await write(source, {"a": b"1", "b": b"2" * 9, "c": b"3"})
+
+        async def change(outcome: Outcome) -> None:
+            if outcome.name == "a":
+                await source.write_bytes("b", bytes(size))
+
+        async with MemoryStorage() as memory:
+            report = await sync(source, memory, jobs=1, on_outcome=change)
+            assert actions(report) == {"copied": 3}
+            assert await memory.read_bytes("b") == bytes(size)
+
     async def test_a_file_that_goes_before_it_is_read(
         self, source: Storage, destination: Storage
     ) -> None:
@@ -342,6 +355,9 @@ class TestOutcomes:
         assert "old" in await read(destination)
         with pytest.raises(error, match="enough"):
             await verify(source, destination, on_outcome=refuse)
+        async with MemoryStorage() as memory:
+            with pytest.raises(error, match="enough"):
+                await sync(source, memory, on_outcome=refuse)
 
     async def test_a_report_tells_it_as_text_and_as_json(self, destination: Storage) -> None:
         async with MemoryStorage() as memory:

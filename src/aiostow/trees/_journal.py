@@ -113,10 +113,6 @@ class Journal:
         """
         self._do("INSERT OR REPLACE INTO begun VALUES (?, ?, ?)", _key(name), source, before)
 
-    def give_up(self, name: str) -> None:
-        """Remember that what was begun has failed, and the destination is as it was."""
-        self._do("DELETE FROM begun WHERE name = ?", _key(name))
-
     def finish(self, name: str, source: str, destination: str, *, fresh: bool = False) -> None:
         """Remember that the version `destination` is a copy of the version `source`.
 
@@ -136,8 +132,8 @@ class Journal:
         """Tell whether the destination's version is a copy of the source's; None: not known."""
         begun = self._do("SELECT source, before FROM begun WHERE name = ?", _key(name))
         if begun is not None and begun[1] != destination:
-            # A run ended on the way, and something was written. A commit changes the version at
-            # once and whole, so it may be ours; only the contents can tell.
+            # A copy that failed or was killed, and then something was written. A commit changes the
+            # version at once and whole, so it may be ours; only the contents can tell.
             return Verdict.unsure if _size(destination) == _size(source) else Verdict.different
         row = self._do("SELECT source, destination FROM files WHERE name = ?", _key(name))
         if row is None:

@@ -207,12 +207,7 @@ class _Sync(Run):
         if self.journal is not None:
             before = None if right is None else version(right)
             self.journal.begin(left.name, version(left), before)
-        try:
-            copied, written = await self.copying.copy(left)
-        except StorageError as exc:
-            if self.journal is not None and not isinstance(exc, AmbiguousWriteError):
-                self.journal.give_up(left.name)
-            raise
+        copied, written = await self.copying.copy(left)
         self.remember(copied, written)
         return copied
 
