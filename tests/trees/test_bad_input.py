@@ -24,6 +24,7 @@ from aiostow import (
     StorageError,
 )
 from aiostow.backends._beneath import Root
+from aiostow.events import Event, OperationFinished
 from aiostow.sync import SyncStorage
 from aiostow.testing import FaultyDriver, faulty
 from aiostow.trees import Action, Journal, Outcome, Report, sync, verify
@@ -313,6 +314,28 @@ class TestSource:
         report = await sync(source, destination)
         assert failures(report) == {"a\nb": "InvalidKeyError"}
         assert await read(destination) == {"fine": b"1"}
+
+
+class TestEvents:
+    @pytest.mark.parametrize("size", [9, 3 << 20])
+    async def test_each_file_is_told_on_both_sides(self, tmp_path: Path, size: int) -> None:
+        told: list[tuple[str, str, str | None, int]] = []
+
+        def hook(event: Event) -> None:
+            if isinstance(event, OperationFinished) and event.operation != "list":
+                told.append((event.storage, event.operation, event.key, event.bytes))
+
+        source = LocalFSStorage(tmp_path / "from", name="source", on_event=hook)
+        async with source, MemoryStorage(name="destination", on_event=hook) as destination:
+            (tmp_path / "from").mkdir()
+            (tmp_path / "from" / "k").write_bytes(bytes(size))
+            await sync(source, destination, journal=tmp_path / "journal")
+        assert {(storage, key, count) for storage, _, key, count in told} == {
+            ("source", "k", size), ("destination", "k", size),
+        }  # fmt: skip
+        assert {operation for _, operation, _, _ in told} <= {
+            "read_bytes", "write_bytes", "open", "stat",
+        }  # fmt: skip
 
 
 class TestPatterns:

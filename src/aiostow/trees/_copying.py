@@ -6,10 +6,11 @@ import hashlib
 import mimetypes
 from datetime import UTC, datetime, timedelta
 
+from .._context import ErrorContext
 from .._transfer import BLOCK, Progress, pump
 from ..driver import Resumer
 from ..errors import ObjectChangedError
-from ..files import Reader
+from ..files import Reader, Writer
 from ..models import ListEntry, Support, WriteOptions
 from ..storage import Storage
 from ._compare import md5_of, version
@@ -75,7 +76,7 @@ class Copying:
                 options = WriteOptions(content_type=guessed_type(entry.name))
             elif self._destination.capabilities.metadata:
                 options = options.over(reader.entry)
-            context, full = self._destination._checked("sync", entry.name)
+            context, full = self._destination._checked("open", entry.name)
             driver = await self._destination._ready()
             kept = None
             if (
@@ -87,9 +88,13 @@ class Copying:
                 kept = KeptUploads(
                     driver, self._journal, entry.name, version(reader.entry), reader.size, budget
                 )
-            writer = self._destination._writer_to(
-                kept or driver, context, full, options, reader.size, "sync()"
-            )
+
+            async def start(context: ErrorContext, origin: str) -> Writer:
+                return self._destination._writer_to(
+                    kept or driver, context, full, options, reader.size, origin
+                )
+
+            writer = await context.opening(start)("sync()")  # an operation, as by open()
             async with writer:
                 if kept is not None and reader.size > driver.write_limits.preferred:
                     await reader.seek(await writer._pipeline.resume())
