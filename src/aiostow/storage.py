@@ -438,7 +438,7 @@ class Storage(Objects):
         pair = self._pair_context("copy", key, new_key, destination.name)
         with pair:
             driver, target = await self._ready(), await destination._ready()
-            if full == new_full and driver.identity == target.identity:
+            if full == new_full and (target is driver or driver.identity == target.identity):
                 entry = await _unless_create_only(driver, full, options)
             elif isinstance(target, CrossCopier):
                 with pair.changing():
