@@ -152,7 +152,7 @@ async def test_a_server_without_posix_rename(start_server: StartServer) -> None:
     (server.root / "d").mkdir()
     found = only_failure(await examined(storage_on(server, "d")), "atomic replace")
     assert "allow_non_atomic=True" in found.advice
-    assert everything(server.root) == {}
+    assert everything(server.root / "d") == {}
     diagnosis = await examined(storage_on(server, "d", allow_non_atomic=True))
     assert with_status(diagnosis, "warning", "failed") == ["atomic replace"]
     assert check(diagnosis, "replace").status == "ok"
@@ -164,7 +164,7 @@ async def test_a_server_with_nothing_beside_the_protocol(start_server: StartServ
     diagnosis = await examined(storage_on(server, "d"))
     assert check(diagnosis, "durability").status == "warning"
     assert check(diagnosis, "free space").status == "ok"
-    assert everything(server.root) == {}
+    assert everything(server.root / "d") == {}
 
 
 # -- and what is left -----------------------------------------------------------------------------
