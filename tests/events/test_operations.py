@@ -429,5 +429,5 @@ def test_events_cannot_be_changed() -> None:
         duration=0.0, bytes=0, error=ClosedError("x"), error_type="ClosedError", cancelled=False,
     )  # fmt: skip
     with pytest.raises(FrozenInstanceError):
-        event.bytes = 5  # type: ignore[misc]
+        event.bytes = 5  # type: ignore[misc]  # it is frozen
     assert not hasattr(event, "__dict__")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,7 @@ import pytest
 from aiostow import Storage
 from aiostow.trees import Outcome, sync, verify
 
-from . import _trees
 from ._trees import actions, edit, random_tree, read, write
-
-Remake = Callable[[], Storage]
 
 
 class TreesSuite:
@@ -64,10 +60,8 @@ class TreesSuite:
         for turn in range(self.rounds):
             expected = await read(source)
             told = await run(dry_run=True)
-            before = await read(destination)
             assert await run() == told, turn
             assert await read(destination) == expected
-            assert before == await read(destination) or set(told) != {"unchanged"}
             assert await run() == {"unchanged": len(expected)}
             assert (await verify(source, destination)).same
             await edit(source, dice, 6)
@@ -109,6 +103,3 @@ class TreesSuite:
         await write(source, {"in/a": b"1", "in/b/c": b"2", "out": b"3"})
         await sync(source.at("in"), destination.at("there"))
         assert await read(destination) == {"there/a": b"1", "there/b/c": b"2"}
-
-
-__all__ = ["TreesSuite", "_trees"]

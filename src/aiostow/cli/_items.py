@@ -203,5 +203,4 @@ def _address(place: Place) -> str:
         return ""
     if isinstance(place, LocalPath):  # as the disk's own storage says it
         return f"file:{os.path.realpath(place.path)}".rstrip("/")
-    full = place.storage._prefix.join(place.key)
-    return f"{place.storage.driver.identity.rstrip('/')}/{full}".rstrip("/")
+    return f"{place.storage.address}{place.key}".rstrip("/")

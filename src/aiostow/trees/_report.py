@@ -28,7 +28,7 @@ class Outcome:
     """What became of one name.
 
     Attributes:
-        name: within the trees; empty for a listing that failed.
+        name: within the trees; empty for what is of no single file, such as a listing that failed.
         action: what was done.
         size: in bytes.
         error: of what failed.
@@ -40,8 +40,8 @@ class Outcome:
     error: Exception | None = None
 
     def __str__(self) -> str:
-        told = f"{self.action.value}: {self.name or 'a listing'}"
-        return told if self.error is None else f"{told}: {self.error}"
+        parts = [self.action.value, self.name, "" if self.error is None else str(self.error)]
+        return ": ".join(filter(None, parts))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the same as JSON can hold it."""

@@ -95,13 +95,10 @@ class Run:
             await self.crew.cancel()
         return self.report
 
-    async def over_pairs(self) -> bool:
-        """Handle every name that one of the trees has; return whether all could be listed."""
-        complete = True
+    async def over_pairs(self) -> None:
+        """Handle every name that one of the trees has; what cannot be listed is told."""
 
         async def unreadable(folder: str, exc: StorageError) -> None:
-            nonlocal complete
-            complete = False
             await self.tell(folder and f"{folder}/", Action.failed, error=exc)
 
         listings = pairs(self.source, self.destination, self._meant, unreadable)
@@ -123,8 +120,6 @@ class Run:
                         await self.both(left, right, self._verdict(left, right))
         except (StorageError, OSError) as exc:
             await self.tell("", Action.failed, error=exc)
-            return False
-        return complete
 
     def _verdict(self, left: ListEntry, right: ListEntry) -> Verdict:
         if self.journal is not None and self._compare != "checksum":
