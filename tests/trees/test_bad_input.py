@@ -22,6 +22,7 @@ from aiostow import (
     S3Storage,
     Storage,
     StorageError,
+    StorageFullError,
 )
 from aiostow.backends._beneath import Root
 from aiostow.events import Event, OperationFinished
@@ -142,6 +143,27 @@ class TestDestination:
                 assert failures(report) == {"big": "StorageFullError"}
                 assert await read(small) == {"a": b"1", "big": b"old", "z": b"2"}
             assert hidden(tmp_path / "small") == []
+
+    async def test_whose_room_others_had_for_a_while(self, source: Storage) -> None:
+        async with MemoryStorage() as memory:
+            driver = FaultyDriver(memory.driver)
+            async with Storage(driver, name="faulty") as crowded:
+                await write(source, {name: name.encode() for name in "abcdef"})
+                for nth in (2, 3, 4):
+                    driver.add(faulty.error("write", StorageFullError("full"), nth=nth))
+                assert actions(await sync(source, crowded)) == {"copied": 6}
+                assert driver.count("write") == 9
+                assert await read(memory) == {name: name.encode() for name in "abcdef"}
+
+    async def test_that_is_full_for_a_single_file(self, source: Storage) -> None:
+        async with MemoryStorage() as memory:
+            driver = FaultyDriver(memory.driver)
+            async with Storage(driver, name="faulty") as full:
+                await write(source, {"a": b"1", "b": b"2"})
+                driver.add(faulty.error("write", StorageFullError("full"), times=2))
+                report = await sync(source, full, jobs=1)
+                assert failures(report) == dict.fromkeys("ab", "StorageFullError")
+                assert driver.count("write") == 2, "sent twice, with nobody to have made room"
 
     async def test_that_cannot_be_written(self, source: Storage, tmp_path: Path) -> None:
         with mounted(tmp_path / "fixed", "ro") as problem:

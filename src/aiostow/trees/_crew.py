@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from ._width import Width
+
+T = TypeVar("T")
 
 _LARGE = 12 << 20  # bytes of buffers that a file has at most, between reading and writing it
 
@@ -24,6 +26,9 @@ class Crew:
         self._memory = memory
         self._used = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._single: asyncio.Task[None] | None = None  # which no other has run beside so far
+        self._queued = 0  # jobs that want to be alone
+        self._turn = asyncio.Lock()
         self._error: BaseException | None = None
         self._change = asyncio.Event()
 
@@ -37,13 +42,39 @@ class Crew:
         weight = min(size, _LARGE)
         self._check()
         while self._tasks and (
-            len(self._tasks) >= self._width.now or self._used + weight > self._memory
+            self._queued
+            or len(self._tasks) >= self._width.now
+            or self._used + weight > self._memory
         ):
             await self._wait()
         self._used += weight
         task = asyncio.get_running_loop().create_task(job())
+        self._single = None if self._tasks else task
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._ended(task, size, weight))
+
+    @property
+    def had_company(self) -> bool:
+        """Whether another job has run beside the one that asks."""
+        return asyncio.current_task() is not self._single
+
+    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do a part of a job once all others have ended, and before any other starts.
+
+        Args:
+            work: the part; what it returns or raises is returned or raised.
+        """
+        self._queued += 1
+        self._change.set()  # one less for whom the first in the queue waits
+        try:
+            async with self._turn:
+                while len(self._tasks) > self._queued:
+                    self._change.clear()
+                    await self._change.wait()
+                return await work()
+        finally:
+            self._queued -= 1
+            self._change.set()
 
     def _ended(self, task: asyncio.Task[None], size: int, weight: int) -> None:
         self._tasks.discard(task)

@@ -17,6 +17,7 @@ from ..errors import (
     KeyConflictError,
     ServiceUnavailableError,
     StorageError,
+    StorageFullError,
     UnreachableError,
 )
 from ..models import ListEntry
@@ -207,7 +208,13 @@ class _Sync(Run):
         if self.journal is not None:
             before = None if right is None else version(right)
             self.journal.begin(left.name, version(left), before)
-        copied, written = await self.copying.copy(left)
+        try:
+            copied, written = await self.copying.copy(left)
+        except StorageFullError:
+            if not self.crew.had_company:
+                raise
+            # Files beside it, which may not have fitted either, had the room for a while.
+            copied, written = await self.crew.alone(lambda: self.copying.copy(left))
         self.remember(copied, written)
         return copied
 
