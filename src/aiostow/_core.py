@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,7 @@ from ._observed import Observer, unwatched
 from ._process import process_id
 from ._readahead import ReadAhead
 from ._staged import PathTarget
-from ._tasks import Cleanups
+from ._tasks import Cleanups, after
 from ._threads import Threads
 from ._writebehind import Target, WriteBehind
 from .driver import CrossCopier, Driver, Mover, Updater
@@ -55,11 +56,12 @@ class _Shared:
             self._begin(self.budget.total)
 
     async def aclose(self) -> None:
-        for file in list(self.files):
-            await file.abandon()
-        await self.cleanups.join()
-        self.threads.close()
-        await self.driver.aclose()
+        async with AsyncExitStack() as stack:  # whose steps are all done, whatever some raise
+            stack.push_async_callback(self.driver.aclose)
+            stack.callback(self.threads.close)
+            stack.push_async_callback(self.cleanups.join)
+            for file in list(self.files):
+                stack.push_async_callback(file.abandon)
 
 
 class StorageCore:
@@ -137,7 +139,11 @@ class StorageCore:
     async def aclose(self) -> None:
         """Close the storage: abort open writers, close open files, and join every cleanup.
 
-        Idempotent. On a view, close the view alone.
+        Idempotent. On a view, close the view alone. A writer that comes to its end afterwards
+        raises `ClosedError`.
+
+        Raises:
+            StorageError: what was under way could not be cleaned up; all else is done.
         """
         self._closed = True
         shared = self._shared
@@ -153,7 +159,8 @@ class StorageCore:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self.aclose()
+        with after(exc):
+            await self.aclose()
 
     def __getstate__(self) -> dict[str, Any]:
         state = unwatched(self.__dict__, type(self))
@@ -197,6 +204,7 @@ class StorageCore:
         self._check_open()
         driver = self.driver
         await driver.connect()
+        self._check_open()  # it may have been closed meanwhile
         return driver
 
     def _own(self, entry: ListEntry) -> ListEntry:
@@ -243,6 +251,9 @@ class StorageCore:
         with context:
             driver = await self._ready()
             source = await driver.open_read(full, if_match=if_match)
+            if self.closed:  # meanwhile, and what is open would stay so
+                source.close()
+                self._check_open()
         pipeline = ReadAhead(source, self._shared.budget, context)
         entry = self._own(source.entry)
         return self._track(Reader(pipeline, entry, context, self._shared.cleanups, origin))
@@ -290,6 +301,9 @@ class StorageCore:
                     "this storage cannot change an object in place: read it, and write it anew"
                 )
             handle = await driver.open_update(full)
+            if self.closed:
+                await handle.aclose()
+                self._check_open()
         return self._track(UpdateFile(handle, context, self._shared.cleanups, origin))
 
     def _track(self, file: FileT) -> FileT:

@@ -10,7 +10,7 @@ from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from ._context import ErrorContext, caller
 from ._process import process_id
-from ._tasks import Cleanups
+from ._tasks import Cleanups, after, run_elsewhere
 from .driver import Buffer
 from .errors import (
     ClosedError,
@@ -94,16 +94,20 @@ class File:
 
         It may be called on another event loop than the file's, which then does it, if it runs.
         """
+        await self._discard()
+
+    async def _discard(self) -> None:
         if self._closed:
             return
         if self._pid != process_id():  # in a forked child: what it holds is the parent's
             self._closed = True
             return
         if self._is_elsewhere() and not self.loop.is_closed():
-            done = asyncio.run_coroutine_threadsafe(self.abandon(), self.loop)
-            if self.loop.is_running():
-                await asyncio.wrap_future(done)
-            return
+            if not self.loop.is_running():  # it does so if it ever runs again
+                asyncio.run_coroutine_threadsafe(self._discard(), self.loop)
+                return
+            if await run_elsewhere(self._discard(), self.loop) or not self.loop.is_closed():
+                return
         self._closed = True
         await self._cleanups.finish(self._release())
 
@@ -116,7 +120,8 @@ class File:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self.close()
+        with after(exc):
+            await self.close()
 
     def __enter__(self) -> NoReturn:
         raise InvalidTypeError("write `async with`, not `with`")

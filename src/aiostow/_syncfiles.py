@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Self, TypeVar
 from ._cursor import Cursor, Steps
 from ._portal import Call, Portal
 from ._reading import DEFAULT_CHUNK_SIZE
+from ._tasks import after
 from .driver import Buffer
 from .errors import ClosedError, InvalidArgumentError, StorageError, UnsupportedOperationError
 from .files import Reader, UpdateFile, Writer, as_bytes
@@ -65,7 +66,7 @@ class SyncFile(io.BufferedIOBase):
         """Close the file without keeping what was not kept yet; idempotent."""
         with self._lock:
             if not self._file.closed:
-                self._portal.run(self._file.abandon())
+                self._portal.run(self._file._discard())
 
     def commit(self) -> ListEntry:
         """Make what was written the object; only a file that is open for writing does it."""
@@ -363,8 +364,9 @@ class SyncWriter(SyncFile):
             self._check("commit")
             try:
                 self._hand_over()
-            except BaseException:
-                self.abort()
+            except BaseException as exc:
+                with after(exc):
+                    self.abort()
                 raise
             return self._portal.run(self._file.commit())
 
@@ -381,13 +383,19 @@ class SyncWriter(SyncFile):
             StorageError: an earlier write or the commit failed; nothing was written.
         """
         with self._lock:
-            if self._file.closed or self._forgotten:
+            if self._forgotten:
                 return
             handled = sys.exc_info()[1]
+            failing = handled is not None and handled is not self._handled_at_opening
+            if not failing:
+                self._file._check_abandoned()
+            if self._file.closed:
+                return
             if self._entered:
                 self._hand_over()
-            elif handled is not None and handled is not self._handled_at_opening:
-                self.abort()
+            elif failing:
+                with after(handled):
+                    self.abort()
             else:
                 self.commit()
 
@@ -401,8 +409,11 @@ class SyncWriter(SyncFile):
     ) -> None:
         self._entered = False
         if exc is not None:
-            self.abort()
-        elif not self._file.closed:
+            with after(exc):
+                self.abort()
+            return
+        self._file._check_abandoned()
+        if not self._file.closed:
             self.commit()
 
 
@@ -442,10 +453,18 @@ class SyncTextFile(io.TextIOWrapper):
         self.file.abort()
         self.close()
 
+    def close(self) -> None:
+        """Flush and close the file below; idempotent."""
+        if self.closed:
+            self.file.close()  # which tells if its storage was closed first
+        else:
+            super().close()
+
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         if exc is not None:
-            self.abort()
+            with after(exc):
+                self.abort()
         else:
             self.close()

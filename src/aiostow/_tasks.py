@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import inspect
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -12,9 +14,50 @@ DEADLINE = 60.0
 """Seconds that a commit or a cleanup may hold back a cancellation."""
 
 
+_GLANCE = 0.05  # seconds between looks at whether another loop still runs
+_GLANCES = 40  # at a loop that ends, until it is closed
+
+
 def living(task: asyncio.Task[Any]) -> bool:
     """Whether a task can still end; one whose event loop was closed never does."""
     return not task.get_loop().is_closed()
+
+
+@contextmanager
+def after(exc: BaseException | None) -> Iterator[None]:
+    """Clean up after `exc`, which travels on: what the cleanup raises becomes a note on it."""
+    try:
+        yield
+    except Exception as error:
+        if exc is None:
+            raise
+        exc.add_note(f"cleaning up failed too: {type(error).__name__}: {error}")
+
+
+async def run_elsewhere(coro: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop) -> bool:
+    """Run `coro` on another event loop; return whether it ended, rather than its loop before it.
+
+    Raises:
+        Exception: what `coro` raised.
+    """
+    try:
+        future = asyncio.run_coroutine_threadsafe(coro, loop)
+    except RuntimeError:  # closed since it was looked at
+        coro.close()
+        return False
+    done = asyncio.wrap_future(future)
+    while loop.is_running() and not done.done():
+        await asyncio.wait([done], timeout=_GLANCE)  # nobody tells that a loop has stopped
+    if done.done() and not done.cancelled():
+        done.result()
+        return True
+    for _ in range(_GLANCES):  # asyncio.run() cancels all tasks first, and then closes the loop
+        if loop.is_closed():
+            break
+        await asyncio.sleep(_GLANCE)
+    if loop.is_closed() and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
+        coro.close()
+    return False
 
 
 class Cleanups:

@@ -13,7 +13,7 @@ from ._context import ErrorContext
 from ._file import File, FileT, Opening, as_bytes
 from ._readahead import ReadAhead
 from ._reading import DEFAULT_CHUNK_SIZE, BytesIterator, ReadMethods
-from ._tasks import Cleanups
+from ._tasks import Cleanups, after
 from ._writebehind import WriteBehind
 from .driver import Buffer, RandomAccess
 from .errors import ClosedError, InvalidArgumentError, InvalidTypeError, StorageError
@@ -84,7 +84,7 @@ class Reader(ReadMethods):
         if not self._is_elsewhere() and not self._closed and self._pipeline.stop():
             self._closed = True
             self._context.end()
-        await self.abandon()
+        await self._discard()
 
     async def _release(self) -> None:
         await self._pipeline.aclose()
@@ -98,7 +98,8 @@ class Writer(File):
     """An object in the making; made by ``Storage.open(key, "w")`` or ``"x"``.
 
     Leaving ``async with`` cleanly commits; an exception or cancellation aborts, and the key is as
-    it was with nothing left behind. After the commit `entry` tells what was written.
+    it was with nothing left behind. Where the abort fails too, that is a note on the exception.
+    After the commit `entry` tells what was written.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Writer(File):
         super().__init__(context, cleanups, origin)
         self._pipeline = pipeline
         self._broken: BaseException | None = None
+        self._abandoned = False  # by the storage, so that whoever comes to commit must be told
         self._turn = asyncio.Lock()  # tasks that share a writer take turns
         self._handled_at_opening = sys.exc_info()[1]
         self.entry: ListEntry | None = None
@@ -194,7 +196,8 @@ class Writer(File):
             await self._pipeline.prepare()
         except BaseException as exc:
             self._context.note(exc)
-            await self.abort()
+            with after(exc):
+                await self.abort()
             raise
 
     async def _commit_or_abort(self) -> ListEntry:
@@ -202,14 +205,19 @@ class Writer(File):
             entry = await self._pipeline.commit()
         except BaseException as exc:
             self._context.note(exc)
-            await self._release()
+            with after(exc):
+                await self._release()
             raise
         self._context.end()
         return entry
 
     async def abort(self) -> None:
         """Discard what was written, leave the key as it was, and close the file; idempotent."""
-        await self.abandon()
+        await self._discard()
+
+    async def abandon(self) -> None:
+        self._abandoned = self._abandoned or not self._closed
+        await super().abandon()
 
     async def close(self) -> None:
         """Commit, unless something failed; idempotent.
@@ -219,12 +227,13 @@ class Writer(File):
 
         Raises:
             StorageError: an earlier write or the commit failed; nothing was written.
-            ClosedError: so, too, when the event loop of the file was closed before.
+            ClosedError: so, too, when the storage or the event loop of the file was closed before.
         """
         handled = sys.exc_info()[1]
         if handled is not None and handled is not self._handled_at_opening:
             self._context.note(handled)
-            await self.abort()
+            with after(handled):
+                await self.abort()
         else:
             await self._finish()
 
@@ -233,7 +242,8 @@ class Writer(File):
     ) -> None:
         if exc is not None:
             self._context.note(exc)
-            await self.abort()
+            with after(exc):
+                await self.abort()
         else:
             await self._finish()
 
@@ -247,12 +257,22 @@ class Writer(File):
                 )
             self._check("close")
         async with self._turn:
+            self._check_abandoned()
             if self._closed:
                 return
             if self._broken is not None:
-                await self.abort()
+                with after(self._broken):
+                    await self.abort()
                 self._check_broken()
             await self._commit()
+
+    def _check_abandoned(self) -> None:
+        """Raise, the first time, if the storage was closed before the file."""
+        if self._abandoned:
+            self._abandoned = False
+            raise self._context.name(
+                ClosedError("its storage was closed first, so what was written is discarded")
+            )
 
     def _check_broken(self) -> None:
         if isinstance(self._broken, StorageError):
@@ -361,7 +381,7 @@ class UpdateFile(ReadMethods):
 
     async def close(self) -> None:
         """Flush and close; idempotent."""
-        await self.abandon()
+        await self._discard()
 
     async def _release(self) -> None:
         try:

@@ -15,6 +15,7 @@ from ._linking import LinkKeywords
 from ._listing import ItemT, Listing, ListingIterator
 from ._portal import Portal
 from ._syncfiles import SyncFile, SyncReader, SyncTextFile, SyncUpdateFile, SyncWriter
+from ._tasks import after
 from ._transfer import ProgressCallback
 from .errors import InvalidArgumentError, InvalidTypeError, StorageError
 from .files import Opening, Reader, UpdateFile, Writer
@@ -169,7 +170,8 @@ class SyncStorage:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self.close()
+        with after(exc):
+            self.close()
 
     async def __aenter__(self) -> NoReturn:
         raise InvalidTypeError("write `with`, not `async with`, for the sync facade")

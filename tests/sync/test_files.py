@@ -328,7 +328,8 @@ class Oracle(RuleBasedStateMachine):
 
     @rule(hint=st.integers(-1, 50))
     def readlines(self, hint: int) -> None:
-        assert self.real.readlines(hint) == self.oracle.readlines(hint)
+        # BytesIO alone stops where the hint is reached, all other files where it is exceeded.
+        assert self.real.readlines(hint) == io.IOBase.readlines(self.oracle, hint)
 
     @rule(offset=st.integers(0, 400_000))
     def seek(self, offset: int) -> None:

@@ -109,6 +109,38 @@ async def test_what_fails_alone_lets_the_others_go_on() -> None:
     assert done == ["next"]
 
 
+async def test_a_job_that_a_stranger_cancels_ends_the_run() -> None:
+    jobs = Jobs()
+    await jobs.start("a")
+    (task,) = jobs.crew._tasks
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError, match="a job was cancelled"):
+        await jobs.crew.finish()
+
+
+async def test_cancelling_waits_for_all_also_when_it_is_cancelled_itself() -> None:
+    crew = Crew(Width(4), 1 << 30)
+    ended: list[int] = []
+
+    async def job() -> None:
+        try:
+            await asyncio.sleep(5)
+        finally:
+            await asyncio.sleep(0.05)
+            ended.append(1)
+
+    await crew.start(job, 1)
+    await crew.start(job, 1)
+    await asyncio.sleep(0)
+    cancelling = asyncio.create_task(crew.cancel())
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+        cancelling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelling
+    assert ended == [1, 1]
+
+
 async def test_one_that_waits_to_be_alone_can_be_cancelled() -> None:
     jobs = Jobs()
     await jobs.start("a", alone=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 from .._process import process_id
+from .._tasks import run_elsewhere
 
 
 class Closing(Protocol):
-    async def aclose(self) -> None: ...
+    def aclose(self) -> Coroutine[Any, Any, None]: ...
 
 
 # Never collected: a connection that ends takes itself out of its loop's epoll, which a forked child
@@ -83,5 +84,4 @@ class PerLoop(Generic[ClientT]):
             if loop is here:
                 await client.aclose()
             elif loop.is_running():
-                closing: Any = asyncio.run_coroutine_threadsafe(client.aclose(), loop)
-                await asyncio.wrap_future(closing)
+                await run_elsewhere(client.aclose(), loop)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from .._tasks import Cleanups
 from ._width import Width
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ class Crew:
         self._queued = 0  # jobs that want to be alone
         self._turn = asyncio.Lock()
         self._error: BaseException | None = None
+        self._cancelling = False
         self._change = asyncio.Event()
 
     async def start(self, job: Callable[[], Coroutine[Any, Any, None]], size: int) -> None:
@@ -79,9 +81,12 @@ class Crew:
     def _ended(self, task: asyncio.Task[None], size: int, weight: int) -> None:
         self._tasks.discard(task)
         self._used -= weight
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled():
+            if not self._cancelling:  # by a stranger; what it was about is not done
+                self._error = self._error or asyncio.CancelledError("a job was cancelled")
+        elif task.exception() is not None:
             self._error = self._error or task.exception()
-        elif not task.cancelled():
+        else:
             self._width.done(size, task.get_loop().time())
         self._change.set()
 
@@ -101,7 +106,11 @@ class Crew:
         self._check()
 
     async def cancel(self) -> None:
-        """Cancel all jobs and wait until they have cleaned up."""
+        """Cancel all jobs and wait until they have cleaned up, however often that is cancelled."""
+        self._cancelling = True
+        await Cleanups().finish(self._cancelled())
+
+    async def _cancelled(self) -> None:
         while self._tasks:
             for task in self._tasks:
                 task.cancel()

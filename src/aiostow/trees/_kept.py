@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .._tasks import after
 from ..driver import Buffer, Driver, Limits, ResumableUpload, Resumer
 from ..errors import (
     AmbiguousWriteError,
@@ -60,7 +61,12 @@ class KeptUploads:
         upload = await self._left(key, options)
         if upload is None:
             upload = await self._resumer.begin(key, options, size_hint=size_hint)
-            self._journal.note_upload(self._name, self._source, upload.token)
+            try:
+                self._journal.note_upload(self._name, self._source, upload.token)
+            except BaseException as exc:  # or nobody would know of it
+                with after(exc):
+                    await upload.abort()
+                raise
         return _KeptUpload(upload, self._size, self._driver)
 
     async def _left(self, key: str, options: WriteOptions) -> ResumableUpload | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -30,15 +31,10 @@ def pattern(size: int, seed: int = 0) -> bytes:
         size: in bytes.
         seed: different seeds give different bytes.
     """
-    block = b"".join(
-        (seed * 1_000_003 + i).to_bytes(8, "big") for i in range(min(size, 65536) // 8)
-    )
-    out = bytearray()
-    turn = 0
-    while len(out) < size:
-        out += turn.to_bytes(8, "little") + block
-        turn += 1
-    return bytes(out[:size])
+    first, count = seed * 1_000_003, min(size, 65536) // 8
+    block = struct.pack(f">{count}Q", *range(first, first + count))
+    turns = range(-(-size // (8 + len(block))))
+    return b"".join([turn.to_bytes(8, "little") + block for turn in turns])[:size]
 
 
 async def gather(chunks: Chunks) -> bytes:
