@@ -8,6 +8,8 @@ and lets those go that are not needed any more.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import queue
 import threading
 import time
@@ -18,6 +20,7 @@ from concurrent.futures import Executor, Future
 from typing import ParamSpec, TypeAlias, TypeVar
 
 from ._process import process_id
+from .errors import ResourceLimitError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,26 +39,30 @@ class _State:
     """What a pool shares with its threads, which must not keep the pool itself alive."""
 
     def __init__(self) -> None:
+        self.pid = process_id()
         self.jobs: deque[Job] = deque()
         # The doors of threads that wait, the last to come on top: it is taken first, so that a
         # stream of calls stays in one thread, and with it the memory that the calls allocate.
         self.idle: list[queue.SimpleQueue[None]] = []
         self.doors: list[queue.SimpleQueue[None]] = []
         self.busy: set[queue.SimpleQueue[None]] = set()
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a finalizer may come in between
         self.begun = 0.0  # when the last call was begun
         self.ended = False
 
     def end(self) -> None:
+        if self.pid != process_id():
+            return  # forked: the threads are not here, and their lock may be held for ever
         with self.lock:
             self.ended = True
             for door in self.doors:
                 door.put(None)
 
     def leave(self, door: queue.SimpleQueue[None]) -> bool:
-        """Let the calling thread go, unless it is the last."""
+        """Let the calling thread go, unless it is needed: the last one, or calls at the end."""
         with self.lock:
-            if not self.ended and len(self.doors) == 1:
+            self._withdraw(door)  # at the end it was woken where it stood, and not for a call
+            if self.jobs if self.ended else len(self.doors) == 1:
                 return False
             self.doors.remove(door)
             return True
@@ -101,19 +108,23 @@ class Pool(Executor):
     """
 
     def __init__(self, name: str, workers: int) -> None:
-        self.pid: int = process_id()
         self._name = name
         self._workers = workers
         self._made = 0
         self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._state = _State()
+        self.pid: int = self._state.pid
         self._finalizer = weakref.finalize(self, self._state.end)
         self._finalizer.atexit = False  # what cleans up at the end of the process may need it
 
     def put(self, job: Job) -> None:
         """Have a call made that raises nothing.
 
+        Where the system starts no more threads, those that there are make it. What cannot be made
+        at all is not kept: the next call tries anew.
+
         Raises:
+            ResourceLimitError: the system did not start the first thread.
             RuntimeError: the pool was shut down.
         """
         state = self._state
@@ -123,10 +134,21 @@ class Pool(Executor):
         try:
             door = state.idle.pop()
         except IndexError:
-            if not state.doors:
-                self._add()
+            # Under the lock no thread is about to come or to go.
+            with state.lock:
+                if not state.doors:
+                    self._begin(job)
         else:
             door.put(None)
+
+    def _begin(self, job: Job) -> None:
+        try:
+            if self._state.ended:
+                raise RuntimeError("the pool was shut down")
+            self._add()
+        except Exception:
+            self._state.jobs.remove(job)  # there is no thread that could have taken it
+            raise
 
     def keep_up(self) -> bool:
         """Add a thread if calls wait and all are held up in calls; return whether any wait."""
@@ -135,25 +157,41 @@ class Pool(Executor):
             return False
         # A thread that was woken and is not running yet needs no help, but a processor.
         if time.monotonic() - state.begun > STALL and len(state.busy) == len(state.doors):
-            self._add()
+            self._help()
         return True
+
+    def _help(self) -> None:
+        # Calls that wait have a thread already: `put` has seen to that.
+        with contextlib.suppress(ResourceLimitError):
+            self._add()
 
     def _add(self) -> None:
         state = self._state
         with state.lock:
             if state.ended or len(state.doors) == self._workers:
                 return
-            door: queue.SimpleQueue[None] = queue.SimpleQueue()
-            state.doors.append(door)
             state.begun = time.monotonic()  # a new thread has its time to begin
-        name = f"{self._name}_{self._made}"
-        self._made += 1
-        thread = threading.Thread(target=_work, args=(state, door), name=name, daemon=True)
-        self._threads.add(thread)
-        thread.start()
+            door: queue.SimpleQueue[None] = queue.SimpleQueue()
+            name = f"{self._name}_{self._made}"
+            thread = threading.Thread(target=_work, args=(state, door), name=name, daemon=True)
+            state.doors.append(door)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError) as exc:
+                state.doors.remove(door)
+                raise ResourceLimitError(
+                    f"no thread could be started: {exc}", errno=errno.EAGAIN
+                ) from exc
+            self._made += 1
+            self._threads.add(thread)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have ``fn(*args, **kwargs)`` called; for libraries that take an executor."""
+        """Have ``fn(*args, **kwargs)`` called, as `put` does; for libraries that take an executor.
+
+        Raises:
+            ResourceLimitError: see `put`.
+            RuntimeError: see `put`.
+        """
         future: Future[T] = Future()
 
         def job() -> None:
@@ -168,7 +206,7 @@ class Pool(Executor):
 
         self.put(job)
         if self._state.jobs:
-            self._add()  # nobody watches over these calls
+            self._help()  # nobody watches over these calls
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from ._process import process_id
-from .errors import BlockingCallError, ClosedError
+from .errors import BlockingCallError, ClosedError, ResourceLimitError
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ class Portal:
         Raises:
             BlockingCallError: the calling thread runs an event loop, which would stand still.
             ClosedError: the portal is closed.
+            ResourceLimitError: the system did not start the loop's thread; the next call tries
+                anew.
         """
         call = self.begin(coro)
         return call.wait()
@@ -102,10 +105,23 @@ class Portal:
             if self._closed:
                 raise ClosedError("the storage is closed")
             if self._thread is None:
-                self._thread = _LoopThread(self._last)
-                weakref.finalize(self, self._thread.end, _PATIENCE)
-                self._thread.start()
+                self._thread = self._new_thread()
             return self._thread
+
+    def _new_thread(self) -> _LoopThread:
+        thread = _LoopThread(self._last)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as exc:
+            thread.loop.close()
+            raise ResourceLimitError(
+                f"no thread could be started: {exc}", errno=errno.EAGAIN
+            ) from exc
+        except BaseException:  # interrupted, and nobody knows whether it began
+            thread.give_up()
+            raise
+        weakref.finalize(self, thread.end, _PATIENCE)
+        return thread
 
 
 class _LoopThread(threading.Thread):
@@ -139,6 +155,11 @@ class _LoopThread(threading.Thread):
         self._soon(self._finish)
         if threading.current_thread() is not self and self.is_alive():
             self.join(patience)
+
+    def give_up(self) -> None:
+        """End a loop that nobody used, should it begin; what it was to run last is not run."""
+        self._last = _nothing
+        self._soon(self._finish)
 
     def _finish(self) -> None:
         if not self._end.done():
@@ -241,6 +262,10 @@ class Call(Generic[T]):
             self._task.cancel()
         else:
             self._begin()  # it was not even handed over
+
+
+async def _nothing() -> None:
+    pass
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

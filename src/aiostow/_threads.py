@@ -138,6 +138,9 @@ class Threads:
             fn: the blocking function.
             args: its arguments.
             undo: called with the result of a call that ended after its caller was cancelled.
+
+        Raises:
+            ResourceLimitError: there is no thread, and the system starts none; `fn` is not called.
         """
         loop = asyncio.get_running_loop()
         inbox = self._inbox_of(loop)

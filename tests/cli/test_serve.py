@@ -7,6 +7,9 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 from http.client import IncompleteRead
@@ -222,6 +225,183 @@ def test_a_second_signal_waits_for_nobody(cli: CommandLine, files: SyncStorage) 
             assert served.refuses_connections()
             assert "cut off" in served.stop(signal.SIGINT, within=8)
     assert stored(files) == []
+
+
+# The server by itself, in a process that sends itself the signals at the worst moments.
+ALONE = """
+    import asyncio, os, signal, sys
+    from aiostow.cli import _server
+
+    async def app(scope, receive, send):
+        while (message := await receive())["type"] != "http.disconnect":
+            if not message.get("more_body"):
+                break
+
+    def start(grace):
+        global listening
+        listening = _server.listen("127.0.0.1", 0)
+        port = listening.getsockname()[1]
+        return port, asyncio.create_task(_server.serve(app, listening, grace=grace))
+
+    async def upload(port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PUT /x HTTP/1.1\\r\\nhost: x\\r\\ncontent-length: 100\\r\\n\\r\\nabc")
+        return writer
+
+    def kill():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def ended(task):
+        await asyncio.wait_for(asyncio.shield(task), 5)
+"""
+
+
+def run_alone(script: str) -> tuple[list[str], str]:
+    """Run a script with a server in it; return what it printed, and told of errors."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(ALONE) + textwrap.dedent(script)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [line for line in done.stdout.splitlines() if not line.startswith("http")], done.stderr
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_request_that_is_let_in_after_the_signal_is_cut_off_too(signals: int) -> None:
+    # The server looks every tenth of a second whether it is to end, and lets in others until then.
+    _, told = run_alone(f"""
+        async def main():
+            for tenths in range(5):
+                port, task = start(0 if {signals} == 1 else 600)
+                await asyncio.sleep(0.5 + 0.02 * tenths)
+                kill()
+                await asyncio.sleep(0.005)
+                if {signals} == 2:
+                    kill()
+                    await asyncio.sleep(0.005)
+                try:
+                    writer = await upload(port)
+                except ConnectionRefusedError:
+                    continue
+                await ended(task)
+                writer.close()
+
+        asyncio.run(main())
+    """)
+    assert set(told.splitlines()) <= {"A request was cut off; nothing is half stored."}
+
+
+def test_a_connection_that_is_ready_after_the_server_has_closed_its_door_is_cut_off_too() -> None:
+    _, told = run_alone("""
+        config = _server.uvicorn.Config(app, log_config=None)
+        config.load()
+        ready = config.http_protocol_class.connection_made
+
+        def ready_late(self, transport):
+            transport.pause_reading()
+            asyncio.create_task(wait(self, transport))
+
+        async def wait(self, transport):
+            while listening.fileno() != -1:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
+            ready(self, transport)
+            transport.resume_reading()
+
+        async def main():
+            config.http_protocol_class.connection_made = ready_late
+            port, task = start(0)
+            await asyncio.sleep(0.3)
+            writer = await upload(port)
+            await asyncio.sleep(0.1)
+            kill()
+            await ended(task)
+            writer.close()
+
+        asyncio.run(main())
+    """)
+    assert told == "A request was cut off; nothing is half stored.\n"
+
+
+def test_a_request_that_goes_on_is_cut_off_by_another_signal() -> None:
+    printed, _ = run_alone("""
+        _server._UNDOING = 0.3
+
+        async def app(scope, receive, send):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                print("goes on")
+                await asyncio.sleep(60)
+
+        async def main():
+            port, task = start(0)
+            await asyncio.sleep(0.3)
+            writer = await upload(port)
+            await asyncio.sleep(0.3)
+            kill()
+            await asyncio.sleep(1.5)
+            print(task.done())
+            kill()
+            await ended(task)
+            writer.close()
+
+        asyncio.run(main())
+    """)
+    assert printed == ["goes on", "False"]
+
+
+def test_a_server_ends_also_when_nobody_reads_what_it_tells() -> None:
+    run_alone("""
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            more = {"type": "http.response.body", "body": bytes(1 << 20), "more_body": True}
+            while True:
+                await send(more)
+
+        async def main():
+            port, task = start(0)
+            await asyncio.sleep(0.3)
+            writer = await upload(port)  # which reads no answer
+            await asyncio.sleep(0.3)
+            read, write = os.pipe()
+            os.close(read)
+            told, sys.stderr = sys.stderr, os.fdopen(write, "w", buffering=1)
+            kill()
+            try:
+                await ended(task)
+            finally:
+                sys.stderr = told
+            writer.close()
+
+        asyncio.run(main())
+        os._exit(0)
+    """)
+
+
+def test_signals_after_the_end_do_not_kill_what_cleans_up() -> None:
+    printed, _ = run_alone("""
+        async def main():
+            before = signal.getsignal(signal.SIGINT)
+            _, task = start(0)
+            await asyncio.sleep(0.3)
+            kill()
+            await ended(task)
+            kill()
+            await asyncio.sleep(0.05)
+            print("cleaned up", signal.getsignal(signal.SIGINT) == before)
+            os.kill(os.getpid(), signal.SIGINT)
+            try:
+                await asyncio.sleep(5)
+            finally:
+                print("interrupted")
+
+        try:
+            asyncio.run(main())
+        except KeyboardInterrupt:
+            print("as before")
+    """)
+    assert printed == ["cleaned up True", "interrupted", "as before"]
 
 
 # -- what is refused -------------------------------------------------------------------------------

@@ -21,7 +21,15 @@ from typing import Any
 import pytest
 import uvloop
 
-from aiostow import BlockingCallError, ClosedError, InvalidTypeError, LocalFSStorage, MemoryStorage
+from aiostow import (
+    BlockingCallError,
+    ClosedError,
+    InvalidTypeError,
+    LocalFSStorage,
+    MemoryStorage,
+    ResourceLimitError,
+    _portal,
+)
 from aiostow._portal import Portal
 from aiostow.sync import SyncStorage
 from aiostow.testing import pattern
@@ -124,6 +132,100 @@ def test_errors_are_not_kept_by_a_cycle(storage: SyncStorage) -> None:
         assert sys.getrefcount(error) == 2
     finally:
         gc.enable()
+
+
+# -- a thread that does not start -----------------------------------------------------------------
+
+
+def within_patience(call: Callable[[], object]) -> None:
+    """Make a call that may hang."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "it hangs"
+
+
+def start_first_by(
+    monkeypatch: pytest.MonkeyPatch, first: Callable[[Callable[[], None]], None]
+) -> None:
+    """Have the first thread of a loop started by `first`, which is given what starts it."""
+    real = threading.Thread.start
+    begun: list[threading.Thread] = []
+
+    def start(self: threading.Thread) -> None:
+        if self.name == "aiostow-sync" and not begun:
+            begun.append(self)
+            first(lambda: real(self))
+        else:
+            real(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_a_thread_that_is_refused_fails_its_call_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(_: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    made: list[asyncio.AbstractEventLoop] = []
+
+    def new_loop() -> asyncio.AbstractEventLoop:
+        made.append(uvloop.new_event_loop())
+        return made[-1]
+
+    monkeypatch.setattr(_portal, "new_event_loop", new_loop)
+    start_first_by(monkeypatch, refuse)
+    before = loops()
+    storage = SyncStorage(LocalFSStorage(tmp_path))
+    with pytest.raises(ResourceLimitError, match=r"write_bytes 'k' .*can't start new thread"):
+        storage.write_bytes("k", b"data")
+    assert made[0].is_closed()
+    within_patience(lambda: storage.write_bytes("k", b"data"))
+    within_patience(storage.close)
+    assert (tmp_path / "k").read_bytes() == b"data"
+    assert loops() == before
+
+
+def test_a_facade_whose_thread_was_refused_can_be_closed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(_: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    start_first_by(monkeypatch, refuse)
+    storage = SyncStorage(LocalFSStorage(tmp_path))
+    with pytest.raises(ResourceLimitError):
+        storage.exists("k")
+    within_patience(storage.close)
+    assert storage.closed
+
+
+def test_a_start_that_is_interrupted_leaves_no_thread_and_closes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(start: Callable[[], None]) -> None:
+        start()
+        raise KeyboardInterrupt
+
+    last: list[int] = []
+
+    async def end() -> None:
+        last.append(1)
+
+    start_first_by(monkeypatch, interrupt)
+    before = loops()
+    portal = Portal(end)
+    with pytest.raises(KeyboardInterrupt):
+        portal.run(nothing())
+    deadline = time.monotonic() + PATIENCE
+    while loops() != before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert loops() == before
+    assert last == []
+    within_patience(lambda: portal.run(nothing()))
+    within_patience(portal.close)
+    assert last == [1]
 
 
 # -- where it must not be called ------------------------------------------------------------------

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from aiostow import _pool
+from aiostow import LocalFSStorage, ResourceLimitError, _pool
 from aiostow._pool import Pool
 from aiostow._threads import Threads
 
@@ -190,3 +193,144 @@ def test_a_call_that_hangs_does_not_hold_back_the_end_of_the_process() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+# -- where the system starts no more threads -----------------------------------------------------
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str, before: Callable[[int], bool]) -> list[str]:
+    """Let threads of this name not start while `before` holds of their number; return them."""
+    real = threading.Thread.start
+    refused: list[str] = []
+
+    def start(self: threading.Thread) -> None:
+        if self.name.startswith(name) and before(len(refused)):
+            refused.append(self.name)
+            raise RuntimeError("can't start new thread")
+        real(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    return refused
+
+
+async def test_a_call_without_any_thread_fails_and_the_next_one_tries_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refuse(monkeypatch, "none_", lambda number: number < 2)
+    threads = Threads("none", 2)
+    made: list[int] = []
+    try:
+        for _ in range(2):
+            with pytest.raises(ResourceLimitError, match="can't start new thread") as caught:
+                await threads.run(made.append, 1)
+            assert caught.value.errno == errno.EAGAIN
+        await asyncio.wait_for(threads.run(made.append, 2), PATIENT)
+        assert made == [2]  # what has failed is not made later
+        assert len(alive("none_")) == 1
+    finally:
+        threads.close()
+
+
+async def test_a_storage_tells_of_a_thread_that_was_refused_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    refuse(monkeypatch, "aiostow-local", lambda number: number < 1)
+    async with LocalFSStorage(tmp_path) as storage:
+        with pytest.raises(ResourceLimitError, match="write_bytes 'a'"):
+            await storage.write_bytes("a", b"old")
+        assert not await asyncio.wait_for(storage.exists("a"), PATIENT)
+        await storage.write_bytes("a", b"new")
+        assert await storage.read_bytes("a") == b"new"
+
+
+async def test_calls_wait_for_the_threads_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = Threads("few", 2)
+    go = threading.Event()
+    refused: list[str] = []
+    try:
+        assert await threads.run(abs, -1) == 1
+        refused = refuse(monkeypatch, "few_", lambda number: number < 3)
+        slow = asyncio.ensure_future(threads.run(go.wait, PATIENT))
+        # The pool goes on trying, so that at last there is a second thread.
+        assert await asyncio.wait_for(threads.run(abs, -2), PATIENT) == 2
+        assert len(refused) == 3
+        assert not slow.done()
+    finally:
+        go.set()
+        threads.close()
+    assert await slow is True
+
+
+def test_what_is_submitted_waits_for_the_threads_that_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Pool("executor-few", 2)
+    go = threading.Event()
+    first = pool.submit(go.wait, PATIENT)
+    assert eventually(lambda: bool(pool._state.busy))
+    refused = refuse(monkeypatch, "executor-few_", lambda _: True)
+    second = pool.submit(abs, -1)
+    assert refused
+    go.set()
+    assert first.result(PATIENT) is True
+    assert second.result(PATIENT) == 1
+    pool.shutdown()  # joins those alone that were started
+
+
+def test_a_call_given_while_a_start_fails_has_a_thread_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Pool("race", 2)
+    refuse(
+        monkeypatch, "race_",
+        lambda number: number == 0 and eventually(lambda: len(pool._state.jobs) == 2),
+    )  # fmt: skip
+    failed: list[BaseException] = []
+
+    def first() -> None:
+        try:
+            pool.submit(abs, -1)
+        except ResourceLimitError as exc:
+            failed.append(exc)
+
+    thread = threading.Thread(target=first, daemon=True)
+    thread.start()
+    assert eventually(lambda: bool(pool._state.jobs))
+    assert pool.submit(abs, -2).result(PATIENT) == 2
+    thread.join(PATIENT)
+    assert len(failed) == 1
+    pool.shutdown()
+
+
+# -- calls that come while the pool ends ---------------------------------------------------------
+
+
+def test_a_call_that_comes_after_the_last_thread_is_refused() -> None:
+    pool = Pool("late", 1)
+    pool.submit(abs, -1).result(PATIENT)
+
+    class Ending(deque[_pool.Job]):
+        def append(self, job: _pool.Job) -> None:
+            pool.shutdown()
+            super().append(job)
+
+    pool._state.jobs = Ending()
+    with pytest.raises(RuntimeError, match="shut down"):
+        pool.submit(abs, -1)
+    assert not pool._state.jobs
+
+
+def test_a_call_that_comes_before_the_last_thread_has_gone_is_made() -> None:
+    pool = Pool("last", 1)
+    pool.submit(abs, -1).result(PATIENT)
+    made: list[int] = []
+    leave = pool._state.leave
+
+    def leave_late(door: object) -> bool:
+        if not made:
+            pool._state.jobs.append(lambda: made.append(1))
+        return leave(door)  # type: ignore[arg-type]  # it is the thread's own
+
+    pool._state.leave = leave_late  # type: ignore[method-assign]
+    pool.shutdown()
+    assert made == [1]

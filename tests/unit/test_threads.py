@@ -437,6 +437,35 @@ FORK_AND_CLOSE = """
 """
 
 
+FORK_DURING_A_START = """
+    import asyncio, gc, os, threading
+    from aiostow._threads import Threads
+
+    threads = Threads("forked", 1)
+    asyncio.run(threads.run(os.getpid))
+    held, go = threading.Event(), threading.Event()
+
+    def hold():
+        with threads.pool._state.lock:
+            held.set()
+            go.wait()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        import signal
+        signal.alarm(20)       # what hangs is killed
+        asyncio.run(threads.run(os.getpid))
+        gc.collect()           # the parent's pool is forgotten here
+        os._exit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    go.set()
+    other.join()
+"""
+
+
 def run_script(script: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script)],
@@ -456,3 +485,7 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
 
 def test_a_forked_child_closes_nothing_of_its_parent() -> None:
     assert run_script(FORK_AND_CLOSE) == ["7", "parent works"]
+
+
+def test_a_child_that_was_forked_while_a_thread_was_started_does_not_hang() -> None:
+    assert run_script(FORK_DURING_A_START) == ["7"]

@@ -23,6 +23,7 @@ Application: TypeAlias = Callable[[MutableMapping[str, Any], Receive, Send], Awa
 
 _UNDOING = 10.0  # seconds that requests have which were cut off
 _HEARING = 0.2  # seconds that their answers have to leave
+_GLANCE = 0.1  # seconds between looks at who is still there
 _SORRY = b"The server is ending; nothing was stored."
 
 
@@ -63,7 +64,10 @@ async def serve(app: Application, listening: socket.socket, *, grace: float) -> 
     """Serve an application until SIGINT or SIGTERM.
 
     Then nobody new is let in, and what is under way may end. What takes too long is cut off, as it
-    is by a second signal: then it is undone, and told of in a sentence.
+    is by a second signal: then it is undone, and told of in a sentence. What goes on in spite of
+    that is cut off anew by another signal.
+
+    Afterwards SIGINT does what it did before, and SIGTERM nothing: the process is about to end.
 
     Args:
         app: an ASGI application that needs no lifespan.
@@ -105,7 +109,8 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, grace: float) -> None:
         super().__init__(config)
         self._grace = grace
-        self._cutting: asyncio.Task[None] | None = None
+        self._impatient = asyncio.Event()
+        self._cut: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -115,36 +120,47 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         # The loop's handlers, since the command that runs has one already.
         loop = asyncio.get_running_loop()
+        interrupt = signal.getsignal(signal.SIGINT)
         with contextlib.suppress(NotImplementedError):  # on Windows, where Ctrl-C interrupts
             for each in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(each, self._end)
         try:
             yield
         finally:
+            # That of SIGTERM stays: without any, it would kill a process that cleans up.
             with contextlib.suppress(NotImplementedError):
-                for each in (signal.SIGINT, signal.SIGTERM):
-                    loop.remove_signal_handler(each)
+                loop.remove_signal_handler(signal.SIGINT)
+                signal.signal(signal.SIGINT, interrupt)
 
     def _end(self) -> None:
         if self.should_exit:
-            self._cut()
+            self._cut.clear()
+            self._impatient.set()
         else:
             self.should_exit = True
-            asyncio.get_running_loop().call_later(self._grace, self._cut)
+            asyncio.get_running_loop().call_later(self._grace, self._impatient.set)
 
-    def _cut(self) -> None:
-        if self._cutting is None:
-            self._cutting = asyncio.get_running_loop().create_task(self._cut_off())
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cutting = asyncio.create_task(self._cut_off())  # it begins when nobody listens any more
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
 
     async def _cut_off(self) -> None:
+        await self._impatient.wait()
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it would tell of each
-        tasks = set(self.server_state.tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            what = "A request was" if len(tasks) == 1 else f"{len(tasks)} requests were"
-            say(f"{what} cut off; nothing is half stored.")
-            await asyncio.wait(tasks, timeout=_UNDOING)
-            await asyncio.sleep(_HEARING)
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
+        while True:  # who was let in last may be seen late
+            tasks = self.server_state.tasks - self._cut
+            self._cut |= tasks
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                what = "A request was" if len(tasks) == 1 else f"{len(tasks)} requests were"
+                with contextlib.suppress(OSError):  # whoever read may be gone
+                    say(f"{what} cut off; nothing is half stored.")
+                await asyncio.wait(tasks, timeout=_UNDOING)
+                await asyncio.sleep(_HEARING)
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            await asyncio.sleep(_GLANCE)
