@@ -50,6 +50,7 @@ class ReadAhead:
         self._ahead: deque[_Ahead] = deque()
         self._planned = 0  # the end of all that is ready, live or ahead
         self._stopped = False
+        self._reader: asyncio.Task[Any] | None = None  # the task within `at`
         self._previous = 0  # the length of the last planned range of this sequential run
         self._dropped: dict[asyncio.Task[list[Buffer]], int] = {}  # and their lengths
         self._pace = Pace(source.read_depth, source.read_size) if source.adaptive else None
@@ -73,14 +74,30 @@ class ReadAhead:
         Args:
             offset: within the object; going on where the last bytes ended is fastest.
             wanted: how many bytes the reader is about to use; more or fewer may come.
+
+        Raises:
+            ClosedError: `stop` was called before or meanwhile.
+            StorageError: the bytes could not be read.
         """
         if not self._position <= offset < self._planned:
             self._restart(offset)
+        reader = self._reader = asyncio.current_task()
+        assert reader is not None, "coroutines run in tasks"
+        cancelling = reader.cancelling()
         try:
-            return await self._next(offset, wanted)
+            try:
+                return await self._next(offset, wanted)
+            finally:
+                if self._reader is None:  # interrupted
+                    reader.uncancel()
+                self._reader = None
         except StorageError as exc:
             if self._stopped:  # whatever that made of the calls under way
                 raise self._closed() from exc
+            raise
+        except asyncio.CancelledError:
+            if self._stopped and reader.cancelling() <= cancelling:  # by nobody else
+                raise self._closed() from None
             raise
 
     async def _next(self, offset: int, wanted: int) -> tuple[Buffer, int]:
@@ -118,6 +135,7 @@ class ReadAhead:
     def stop(self) -> bool:
         """Stop what is under way; return whether nothing is left that `aclose` must wait for."""
         self._stopped = True
+        self._interrupt()
         self._restart(self._position)
         for task in [task for task in self._dropped if not living(task)]:
             self._budget.give(self._dropped.pop(task))
@@ -125,6 +143,14 @@ class ReadAhead:
             return False
         self._source.close()
         return True
+
+    def _interrupt(self) -> None:
+        """Let a call of `at` under way end now, whatever it waits for."""
+        reader, self._reader = self._reader, None
+        if reader is not None and living(reader):
+            # As a timeout does it: what is closed under a task does not always wake it, and what
+            # wakes it may make it begin anew.
+            reader.cancel()
 
     def release(self) -> Coroutine[Any, Any, None]:
         """Stop what is under way at once, and return what `aclose` does.
@@ -238,8 +264,6 @@ class ReadAhead:
     async def _collect(self, ahead: _Ahead) -> None:
         began = time.monotonic()
         await asyncio.wait([ahead.task])  # a cancellation leaves the range under way
-        if self._stopped:
-            return
         self._ahead.popleft()
         if self._pace is not None:
             self._measure(ahead.span.length, began)

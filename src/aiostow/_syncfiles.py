@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -60,13 +61,13 @@ class SyncFile(io.BufferedIOBase):
         """Close the file; idempotent."""
         with self._lock:
             if not self._file.closed and not self._forgotten:
-                self._portal.run(self._file.close())
+                self._wait(self._file.close())
 
     def abort(self) -> None:
         """Close the file without keeping what was not kept yet; idempotent."""
         with self._lock:
             if not self._file.closed:
-                self._portal.run(self._file._discard())
+                self._wait(self._file._discard())
 
     def commit(self) -> ListEntry:
         """Make what was written the object; only a file that is open for writing does it."""
@@ -91,6 +92,18 @@ class SyncFile(io.BufferedIOBase):
     def _check(self, operation: str) -> None:
         if self._file.closed:
             raise self._file._named(ClosedError(f"{operation}() on a closed file"))
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError as exc:  # the portal's own have no name
+            self._file._named(exc)
+            raise
+
+    def _wait(self, coro: Coroutine[Any, Any, T]) -> T:
+        with self._naming():
+            return self._portal.run(coro)
 
     def _refuse(self, operation: str, why: str) -> NoReturn:
         raise self._file._named(UnsupportedOperationError(f"{operation}() {why}"))
@@ -127,7 +140,7 @@ class _Readable(SyncFile):
                 return stop.value  # type: ignore[no-any-return]  # what the steps return
 
     def _loaded(self, offset: int, wanted: int) -> tuple[Buffer, int]:
-        return self._portal.run(self._load(offset, wanted))
+        return self._wait(self._load(offset, wanted))
 
     async def _load(self, offset: int, wanted: int) -> tuple[Buffer, int]:
         self._file._check("read")
@@ -155,7 +168,7 @@ class _Readable(SyncFile):
     def seek(self, offset: int, whence: int = 0, /) -> int:
         with self._lock:
             self._check("seek")
-            end = self._portal.run(self._file._end()) if whence == 2 else 0
+            end = self._wait(self._file._end()) if whence == 2 else 0
             try:
                 return self._cursor.seek(offset, whence, end)
             except StorageError as exc:
@@ -202,7 +215,8 @@ class SyncReader(_Readable):
     def _loaded(self, offset: int, wanted: int) -> tuple[Buffer, int]:
         ahead = self._take_ahead()
         if ahead is not None and self._ahead_at == offset:
-            chunk, index = ahead.wait()
+            with self._naming():
+                chunk, index = ahead.wait()
         else:
             if ahead is not None:
                 ahead.cancel()
@@ -212,7 +226,8 @@ class SyncReader(_Readable):
         end = offset - index + len(chunk)
         if len(chunk) >= self._file._best and end < self.size:
             self._ahead_at = end
-            self._ahead = self._portal.begin(self._load(end, self._file._best))
+            with self._naming():
+                self._ahead = self._portal.begin(self._load(end, self._file._best))
         return chunk, index
 
     def _take_ahead(self) -> Call[tuple[Buffer, int]] | None:
@@ -245,7 +260,7 @@ class SyncUpdateFile(_Readable):
         """Write bytes at the position and return how many; a gap before them reads as zeros."""
         with self._lock:
             self._check("write")
-            count = self._portal.run(self._write(self._cursor.position, data))
+            count = self._wait(self._write(self._cursor.position, data))
             self._cursor.drop()
             self._cursor.move(self._cursor.position + count)
             return count
@@ -260,13 +275,13 @@ class SyncUpdateFile(_Readable):
             self._check("truncate")
             self._cursor.drop()
             target = self._cursor.position if size is None else size
-            return self._portal.run(self._file.truncate(target))
+            return self._wait(self._file.truncate(target))
 
     def flush(self) -> None:
         """Make what was written durable, as far as the storage promises durability."""
         with self._lock:
             self._check("flush")
-            self._portal.run(self._file.flush())
+            self._wait(self._file.flush())
 
 
 class SyncWriter(SyncFile):
@@ -318,14 +333,14 @@ class SyncWriter(SyncFile):
                     self._hand_over()
             else:
                 self._hand_over()
-                self._portal.run(self._file.write(buffer))
+                self._wait(self._file.write(buffer))
             self._size += len(buffer)
             return len(buffer)
 
     def _hand_over(self) -> None:
         if self._small:
             small, self._small, self._small_size = self._small, [], 0
-            self._portal.run(self._file.write(b"".join(small)))
+            self._wait(self._file.write(b"".join(small)))
 
     def flush(self) -> None:
         """Hand over what was gathered; it becomes visible, all at once, by the commit only."""
@@ -368,7 +383,7 @@ class SyncWriter(SyncFile):
                 with after(exc):
                     self.abort()
                 raise
-            return self._portal.run(self._file.commit())
+            return self._wait(self._file.commit())
 
     def abort(self) -> None:
         """Discard what was written, leave the key as it was, and close the file; idempotent."""

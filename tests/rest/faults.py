@@ -8,20 +8,22 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import ClassVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, ClassVar
 
 import pytest
 
 from aiostow import (
     AmbiguousWriteError,
+    ClosedError,
     ConnectionLostError,
     FileExistsInStorageError,
     ObjectChangedError,
     Storage,
 )
+from aiostow.backends.http import TransportError
 from aiostow.testing import FaultProxy, WireFault
-from aiostow.testing.conformance._base import pattern
+from aiostow.testing.conformance._base import gather, pattern
 
 MIB = 1 << 20
 LARGE = 12 * MIB + 345
@@ -140,6 +142,63 @@ class ReadingFaults(Faults):
             with pytest.raises(ConnectionLostError):
                 await storage.read_bytes("k")
             assert time.monotonic() - began < 5
+
+    @pytest.mark.parametrize("closed", ["file", "storage"])
+    async def test_a_read_that_waits_ends_when_its_file_is_closed(
+        self, through: Through, proxy: FaultProxy, closed: str
+    ) -> None:
+        async with through() as storage:
+            await storage.write_bytes("k", pattern(LARGE))
+            proxy.add(WireFault(b"GET /", times=None, rate=200_000))
+            file = await storage.open("k")
+            task = asyncio.ensure_future(file.read())
+            await asyncio.sleep(0.5)
+            asked = len(proxy.armed)
+            await (file.close() if closed == "file" else storage.aclose())
+            async with asyncio.timeout(2):
+                with pytest.raises(ClosedError, match="the file was closed while it was read"):
+                    await task
+            await asyncio.sleep(0.2)
+            assert len(proxy.armed) == asked > 0  # and nothing is asked for again
+            assert file.closed
+
+    async def test_whoever_waits_for_a_body_is_told_when_it_is_closed(
+        self, storage: Storage, proxy: FaultProxy
+    ) -> None:
+        await storage.write_bytes("k", pattern(LARGE))
+        proxy.add(WireFault(b"GET /", times=None, rate=100_000))
+        source = await storage.driver.open_read("k", if_match=None)
+        chunks = await source.stream(0, LARGE)
+        task = asyncio.ensure_future(gather(chunks))
+        await asyncio.sleep(0.2)
+        chunks.close()
+        async with asyncio.timeout(2):
+            with pytest.raises(TransportError, match="the connection was lost"):
+                await task
+
+    @pytest.mark.parametrize("call", ["read_bytes", "list"])
+    async def test_no_call_waits_for_a_body_once_the_storage_is_closed(
+        self, through: Through, proxy: FaultProxy, call: str
+    ) -> None:
+        async with through() as storage:
+            await storage.write_bytes("k", pattern(LARGE))
+            proxy.add(WireFault(b"GET /", times=None, rate=100))
+            calls: dict[str, Callable[[], Any]] = {
+                "read_bytes": lambda: storage.read_bytes("k"),
+                "list": storage.list,
+            }
+            task = asyncio.ensure_future(_awaited(calls[call]()))
+            await asyncio.sleep(0.5)
+            await storage.aclose()
+            async with asyncio.timeout(2):
+                with pytest.raises((ClosedError, ConnectionLostError)):
+                    await task
+            await asyncio.sleep(0.2)
+            assert len(proxy.armed) == 1  # and it is not asked again
+
+
+async def _awaited(call: Awaitable[object]) -> object:
+    return await call
 
 
 class WritingFaults(Faults):

@@ -61,6 +61,21 @@ async def swept(storage: SFTPStorage, folder: Path) -> list[str]:
 
 
 class TestReading:
+    @pytest.mark.parametrize("closed", ["file", "storage"])
+    async def test_a_read_that_waits_ends_when_its_file_is_closed(
+        self, storage: SFTPStorage, folder: Path, wire: Wire, closed: str
+    ) -> None:
+        old(folder, "k", pattern(LARGE))
+        file = await storage.open("k")
+        wire.silent = True
+        task = asyncio.ensure_future(file.read())
+        await asyncio.sleep(0.1)
+        closing = asyncio.ensure_future(file.close() if closed == "file" else storage.aclose())
+        async with asyncio.timeout(1):
+            with pytest.raises(ClosedError, match="the file was closed while it was read"):
+                await task
+        await closing
+
     async def test_a_read_goes_on_at_100_points_where_its_connection_breaks(
         self, storage: SFTPStorage, folder: Path, wire: Wire
     ) -> None:

@@ -106,6 +106,24 @@ class LeanResponse:
         payload.on_eof(connection.release)
 
     def close(self) -> None:
-        """Close the connection, unless the body came to its end."""
+        """Close the connection, unless the body came to its end; whoever waits for it is told."""
         if not self.content.is_eof():
+            _end(self.content)
             self.connection.close()
+
+
+async def close_session(session: aiohttp.ClientSession) -> None:
+    """Close every connection, and tell whoever waits for an answer or its body."""
+    connector = session.connector
+    if connector is not None:
+        for protocol in connector._acquired:
+            if protocol._payload is not None:
+                _end(protocol._payload)
+    await session.close()
+
+
+def _end(content: aiohttp.StreamReader) -> None:
+    # A connection that is closed from this side forgets the body that somebody may wait for, and
+    # its timeout too.
+    if content.exception() is None:
+        content.set_exception(aiohttp.ClientConnectionError("the connection was closed"))

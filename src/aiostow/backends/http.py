@@ -19,7 +19,8 @@ from yarl import URL
 
 from .._operation import tell_retry
 from ..driver import Buffer
-from ._lean import LeanClient, LeanResponse
+from ..errors import ClosedError
+from ._lean import LeanClient, LeanResponse, close_session
 from ._retry import Failure, Retry, RetryBudget
 
 SLICE = 256 << 10
@@ -177,6 +178,7 @@ class Http:
         self._authorize = authorize
         self._failure = failure
         self._budget = RetryBudget()
+        self._closed = False
         self._turns = asyncio.Semaphore(options.concurrency)
         self._stalls = False  # the service holds small bodies back until headers are acknowledged
         timeout = aiohttp.ClientTimeout(
@@ -200,8 +202,9 @@ class Http:
             self._lean = LeanClient(self._session, origin, timeout, SLICE)
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        await self._session.close()
+        """Close every connection; what is under way fails, and is not tried again."""
+        self._closed = True
+        await close_session(self._session)
 
     async def call(
         self, request: Request, *, parse: Callable[[Reply], None] | None = None
@@ -214,6 +217,7 @@ class Http:
 
         Raises:
             ServiceError, TransportError: of the last try.
+            ClosedError: this was closed before.
         """
 
         async def attempt() -> Reply:
@@ -232,6 +236,7 @@ class Http:
 
         Raises:
             ServiceError, TransportError: of the last try.
+            ClosedError: this was closed before.
         """
 
         async def attempt() -> Body:
@@ -246,6 +251,8 @@ class Http:
         options = self._options
         retry = Retry(self._budget, options.retry_deadline, options.connect_timeout)
         started = time.monotonic()
+        if self._closed:
+            raise ClosedError("the storage was closed")
         while True:
             error: TransportError | ServiceError
             try:
@@ -256,7 +263,7 @@ class Http:
                 self._budget.succeeded(after_retry=retry.tries > 0)
                 return result, retry.unsure
             pause = retry.pause(_judge(error), time.monotonic() - started)
-            if pause is None:
+            if pause is None or self._closed:
                 error.unsure = retry.unsure
                 raise error
             tell_retry(retry.tries, pause, error, error.brief)

@@ -194,6 +194,24 @@ class ReadingTests(Suite):
             await file.read()
         assert (caught.value.key, caught.value.storage) == ("k", storage.name)
 
+    async def test_a_read_that_waits_while_its_file_is_closed_says_so(
+        self, storage: Storage
+    ) -> None:
+        data = pattern(9 * MIB)
+        await storage.write_bytes("k", data)
+        for steps in range(10):
+            file = await storage.open("k")
+            task = asyncio.ensure_future(file.read())
+            for _ in range(2 * steps):
+                await asyncio.sleep(0)
+            await (file.close() if steps < 9 else storage.aclose())
+            async with asyncio.timeout(30):
+                (got,) = await asyncio.gather(task, return_exceptions=True)
+            if isinstance(got, ClosedError):
+                assert (got.key, got.storage) == ("k", storage.name)
+            else:
+                assert got == data
+
     async def test_a_reader_refuses_to_write(self, storage: Storage) -> None:
         await storage.write_bytes("k", b"data")
         async with storage.open("k") as file:
