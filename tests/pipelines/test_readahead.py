@@ -116,7 +116,7 @@ async def test_a_disk_that_hangs_is_left_as_soon_as_it_lets_go(
 
     def hanging(fd: int, offset: int, length: int) -> bytes:
         reading.set()
-        letting_go.wait(10)
+        letting_go.wait(60)
         return read_at(fd, offset, length)
 
     async with LocalFSStorage(tmp_path / "tree", durable=False) as storage:
@@ -125,11 +125,13 @@ async def test_a_disk_that_hangs_is_left_as_soon_as_it_lets_go(
         monkeypatch.setattr(_disk, "read_at", hanging)
         task = asyncio.ensure_future(file.read())
         await asyncio.to_thread(reading.wait, 10)
-        await file.close()
+        closing = asyncio.ensure_future(file.close())
+        await asyncio.sleep(0.01)
         letting_go.set()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             with pytest.raises(ClosedError, match="closed while it was read"):
                 await task
+            await closing
 
 
 class _Stubborn:

@@ -251,6 +251,7 @@ async def test_calls_wait_for_the_threads_that_there_are(monkeypatch: pytest.Mon
         assert await threads.run(abs, -1) == 1
         refused = refuse(monkeypatch, "few_", lambda number: number < 3)
         slow = asyncio.ensure_future(threads.run(go.wait, PATIENT))
+        await asyncio.sleep(0)  # it comes first
         # The pool goes on trying, so that at last there is a second thread.
         assert await asyncio.wait_for(threads.run(abs, -2), PATIENT) == 2
         assert len(refused) == 3
