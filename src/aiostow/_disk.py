@@ -9,7 +9,7 @@ import errno
 import os
 import stat as stat_module
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -286,13 +286,21 @@ def move_new(directory: int, name: str, to_directory: int, to_name: str, system:
     ) from error
 
 
-def copy_bytes(src: int, dst: int, system: Features) -> None:
-    """Copy a whole file into an empty one, within the kernel where it can (a reflink at best)."""
+def copy_bytes(src: int, dst: int, system: Features, go_on: Callable[[], None]) -> None:
+    """Copy a whole file into an empty one, within the kernel where it can (a reflink at best).
+
+    Args:
+        src: the file, open for reading.
+        dst: the empty one, open for writing.
+        system: what to use of its features.
+        go_on: called between blocks; what it raises ends the copy.
+    """
     offset = 0
     if system.copy_range:
         try:
             while done := os.copy_file_range(src, dst, _COPY_BLOCK, offset, offset):
                 offset += done
+                go_on()
         except OSError as exc:
             if offset or exc.errno not in _NO_COPY_RANGE:
                 raise
@@ -300,6 +308,7 @@ def copy_bytes(src: int, dst: int, system: Features) -> None:
     while data := os.pread(src, 4 << 20, offset):
         write_at(dst, offset, [data])
         offset += len(data)
+        go_on()
 
 
 def leftover(directory: int, name: str, before: float) -> os.stat_result | None:

@@ -127,7 +127,11 @@ class Threads:
         return inbox
 
     async def run(
-        self, fn: Callable[..., T], *args: Any, undo: Callable[[T], object] | None = None
+        self,
+        fn: Callable[..., T],
+        *args: Any,
+        undo: Callable[[T], object] | None = None,
+        stop: Callable[[], object] | None = None,
     ) -> T:
         """Call ``fn(*args)`` in a thread and return what it returns.
 
@@ -138,6 +142,7 @@ class Threads:
             fn: the blocking function.
             args: its arguments.
             undo: called with the result of a call that ended after its caller was cancelled.
+            stop: called when the caller is cancelled, to let a long call under way end soon.
 
         Raises:
             ResourceLimitError: there is no thread, and the system starts none; `fn` is not called.
@@ -151,6 +156,8 @@ class Threads:
             await job.waiter
         except asyncio.CancelledError:
             if not job.claim():
+                if stop is not None:
+                    stop()
                 await _outlast(loop, job, undo)
             raise
         if job.error is not None:

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,8 +138,8 @@ async def test_what_is_written_to_the_old_name_meanwhile_stays(
 ) -> None:
     copy_bytes = _disk.copy_bytes
 
-    def copy_and_replace(src: int, dst: int, system: _disk.Features) -> None:
-        copy_bytes(src, dst, system)
+    def copy_and_replace(src: int, dst: int, *rest: Any) -> None:
+        copy_bytes(src, dst, *rest)
         (tmp_path / "other").write_bytes(b"other")
         (tmp_path / "other").rename(tmp_path / "root" / "k")
 
@@ -154,8 +155,8 @@ async def test_what_is_changed_in_place_meanwhile_is_not_moved_half(
 ) -> None:
     copy_bytes = _disk.copy_bytes
 
-    def copy_and_change(src: int, dst: int, system: _disk.Features) -> None:
-        copy_bytes(src, dst, system)
+    def copy_and_change(src: int, dst: int, *rest: Any) -> None:
+        copy_bytes(src, dst, *rest)
         with open(tmp_path / "root" / "k", "ab") as file:
             file.write(b"more")
 

@@ -48,20 +48,26 @@ class Scan:
         self._listed = Listed(prefix, recursive=recursive, start_after=start_after)
         self._pending: list[str] = [self._listed.top]  # directories to go into next
         self._stack: list[_Directory] = []
+        self._found: list[ListEntry | Folder] = []
 
     def page(self) -> list[ListEntry | Folder] | None:
-        """Return some hundred entries, or None at the end."""
-        found: list[ListEntry | Folder] = []
+        """Return some hundred entries, or None at the end; one that fails can be tried again."""
+        found = self._found
         while len(found) < PAGE:
             if self._pending:
                 self._enter(self._pending.pop())
             elif not self._stack:
-                return found or None
+                break
             elif not self._stack[-1].names:
                 self._stack.pop()
             else:
                 self._advance(self._stack[-1], found)
-        return found
+        self._found = []
+        return found or None
+
+    def put_back(self, page: list[ListEntry | Folder] | None) -> None:
+        """Take back a page that reached nobody: the next one begins with it."""
+        self._found = (page or []) + self._found
 
     def _enter(self, path: str) -> None:
         start = self._listed.start if not self._stack else ""

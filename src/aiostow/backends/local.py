@@ -189,10 +189,25 @@ class _Pages:
         self._scan: Scan | None = scan
 
     async def next_page(self) -> list[ListEntry | Folder] | None:
-        return None if self._scan is None else await self._threads.run(self._scan.page)
+        scan = self._scan
+        return None if scan is None else await self._threads.run(scan.page, undo=scan.put_back)
 
     async def aclose(self) -> None:
         self._scan = None
+
+
+class _Wish:
+    """Whether somebody still waits for a long call, which must change nothing after that."""
+
+    def __init__(self) -> None:
+        self._withdrawn = False
+
+    def withdraw(self) -> None:
+        self._withdrawn = True
+
+    def check(self) -> None:
+        if self._withdrawn:
+            raise OSError(errno.ECANCELED, "nobody waits for it any more")
 
 
 class LocalDriver:
@@ -337,32 +352,44 @@ class LocalDriver:
         self, other: Driver, src: str, dst: str, options: WriteOptions
     ) -> ListEntry:
         assert isinstance(other, LocalDriver), "of this machine"
-        return await self.threads.run(self._copy, other, src, dst, options)
+        wish = _Wish()
+        return await self.threads.run(
+            self._copy, other, src, dst, options, wish, stop=wish.withdraw
+        )
 
-    def _copy(self, other: LocalDriver, src: str, dst: str, options: WriteOptions) -> ListEntry:
+    def _copy(
+        self, other: LocalDriver, src: str, dst: str, options: WriteOptions, wish: _Wish
+    ) -> ListEntry:
         source, info = other._open_regular(src, os.O_RDONLY)
         try:
-            return self._copy_from(source, info, dst, options)
+            return self._copy_from(source, info, dst, options, wish)
         finally:
             source.close()
 
     def _copy_from(
-        self, source: Descriptor, info: os.stat_result, dst: str, options: WriteOptions
+        self,
+        source: Descriptor,
+        info: os.stat_result,
+        dst: str,
+        options: WriteOptions,
+        wish: _Wish,
     ) -> ListEntry:
         file = self._stage(dst, options)
         try:
             with source as src_fd, file.descriptor as dst_fd:
-                _disk.copy_bytes(src_fd, dst_fd, self._system)
+                _disk.copy_bytes(src_fd, dst_fd, self._system, wish.check)
                 if etag(os.fstat(src_fd)) != etag(info):
                     raise ObjectChangedError("the file was changed in place while it was copied")
+            wish.check()
             return file_entry(dst, file.commit(if_absent=options.if_absent))
         finally:
             file.discard()
 
     async def move(self, src: str, dst: str, options: WriteOptions) -> None:
-        await self.threads.run(self._move, src, dst, options)
+        wish = _Wish()
+        await self.threads.run(self._move, src, dst, options, wish, stop=wish.withdraw)
 
-    def _move(self, src: str, dst: str, options: WriteOptions) -> None:
+    def _move(self, src: str, dst: str, options: WriteOptions, wish: _Wish) -> None:
         check_disk_options(options)
         with _finding():
             directory, name = self._root.open_parent(src)
@@ -377,7 +404,7 @@ class LocalDriver:
                 if exc.errno != errno.EXDEV:
                     raise
                 # Another file system is mounted below the root: whole there, then gone here.
-                self._move_across(src, directory, name, dst, options)
+                self._move_across(src, directory, name, dst, options, wish)
             else:
                 if self._durable:
                     _disk.sync_names(to_directory)
@@ -389,11 +416,11 @@ class LocalDriver:
             os.close(directory)
 
     def _move_across(
-        self, src: str, directory: int, name: str, dst: str, options: WriteOptions
+        self, src: str, directory: int, name: str, dst: str, options: WriteOptions, wish: _Wish
     ) -> None:
         source, info = self._open_regular(src, os.O_RDONLY)
         try:
-            self._copy_from(source, info, dst, options)
+            self._copy_from(source, info, dst, options, wish)
             now = _disk.lstat(directory, name)
             # What was written to the old name meanwhile is another object, and stays.
             if now is not None and etag(now) == etag(info):

@@ -117,30 +117,32 @@ class _RandomAccess:
     def __init__(self, driver: MemoryDriver, key: str) -> None:
         self._driver = driver
         self._key = key
-        self._data = bytearray(driver.find(key).data)
+        driver.find(key)
+
+    @property
+    def _data(self) -> bytes:
+        return self._driver.find(self._key).data
 
     async def size(self) -> int:
         return len(self._data)
 
     async def read_at(self, offset: int, length: int) -> bytes:
-        return bytes(self._data[offset : offset + length])
+        return self._data[offset : offset + length]
 
     async def write_at(self, offset: int, data: Buffer) -> None:
-        self._extend(offset)
-        self._data[offset : offset + len(data)] = data
+        old = self._data
+        gap = bytes(max(offset - len(old), 0))
+        new = b"".join((old[:offset], gap, data, old[offset + len(data) :]))
+        self._driver.change(self._key, new)
 
     async def truncate(self, size: int) -> None:
-        self._extend(size)
-        del self._data[size:]
-
-    def _extend(self, size: int) -> None:
-        self._data.extend(bytes(max(size - len(self._data), 0)))
+        self._driver.change(self._key, self._data[:size].ljust(size, b"\0"))
 
     async def flush(self) -> None:
-        self._driver.change(self._key, bytes(self._data))
+        return None
 
     async def aclose(self) -> None:
-        await self.flush()
+        return None
 
 
 class MemoryDriver:

@@ -133,6 +133,21 @@ class ListingTests(Suite):
             await anext(iterator)
         assert sorted([entry.name async for entry in listing]) == sorted(self.tree)
 
+    async def test_a_page_whose_wait_was_cancelled_is_not_lost(self, storage: Storage) -> None:
+        names = [f"{number:02}" for number in range(5)]
+        for name in names:
+            await storage.write_bytes(name, b"")
+        for steps in range(12):
+            items = aiter(storage.list())
+            waiting = asyncio.ensure_future(anext(items))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            (first,) = await asyncio.gather(waiting, return_exceptions=True)
+            found = [first.name] if isinstance(first, ListEntry) else []
+            found += [entry.name async for entry in items]
+            assert found == names, steps
+
     async def test_bad_prefixes_are_refused_at_once(self, storage: Storage) -> None:
         for prefix in ("..", "a/../b", "/", "a//", "./a"):
             with pytest.raises(InvalidKeyError):

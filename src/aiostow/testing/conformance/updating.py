@@ -63,6 +63,25 @@ class UpdatingTests(Suite):
             await file.flush()
         assert await storage.read_bytes("k") == oracle.getvalue() + bytes(4)
 
+    async def test_in_place_changes_are_made_at_once(self, storage: Storage) -> None:
+        await storage.write_bytes("k", b"0123")
+        async with storage.open("k", "rw") as one, storage.open("k", "rw") as other:
+            await one.write(b"A")
+            assert await storage.read_bytes("k") == b"A123"
+            await other.seek(3)
+            await other.write(b"BC")
+            assert await storage.read_bytes("k") == b"A12BC"
+            await one.truncate(4)
+            assert await storage.read_bytes("k") == b"A12B"
+        assert await storage.read_bytes("k") == b"A12B"
+
+    async def test_in_place_closing_alone_changes_nothing(self, storage: Storage) -> None:
+        await storage.write_bytes("k", b"old")
+        file = await storage.open("k", "rw")
+        await storage.write_bytes("k", b"new")
+        await file.close()
+        assert await storage.read_bytes("k") == b"new"
+
     async def test_in_place_text_is_refused(self, storage: Storage) -> None:
         await storage.write_bytes("k", b"data")
         async with storage.open("k", "rw") as file:
