@@ -386,7 +386,8 @@ def move(
     except IsADirectoryError as exc:
         raise conflict() from exc
     # POSIX renames nothing when both names are hard links to one file: then the old one must go.
-    if existing is not None and os.path.samestat(
-        existing, lstat(directory, name) or os.stat_result([0] * 10)
-    ):
-        os.unlink(name, dir_fd=directory)
+    # With one link both are one name, on a disk that ignores case.
+    if existing is not None and existing.st_nlink > 1:
+        left = lstat(directory, name)
+        if left is not None and os.path.samestat(existing, left):
+            os.unlink(name, dir_fd=directory)

@@ -165,3 +165,24 @@ async def test_what_is_changed_in_place_meanwhile_is_not_moved_half(
         await storage.move("k", "new")
     assert await storage.read_bytes("k") == b"datamore"
     assert not await storage.exists("new")
+
+
+async def test_a_move_between_two_names_of_one_file_removes_the_old(
+    storage: Storage, tmp_path: Path
+) -> None:
+    await storage.write_bytes("a", b"data")
+    os.link(tmp_path / "root" / "a", tmp_path / "root" / "b")
+    await storage.move("a", "b")
+    assert [entry.name for entry in await storage.list()] == ["b", "k"]
+    assert await storage.read_bytes("b") == b"data"
+
+
+def test_one_name_that_is_spelt_in_two_ways_keeps_its_file(tmp_path: Path) -> None:
+    """As on a disk that ignores case, where `a` and `A` are the same."""
+    (tmp_path / "a").write_bytes(b"data")
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        _disk.move(directory, "a", directory, "a", False, features())
+    finally:
+        os.close(directory)
+    assert (tmp_path / "a").read_bytes() == b"data"

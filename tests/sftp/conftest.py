@@ -36,6 +36,9 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
         "sshd": sshd,
         "few-files": functools.partial(sshd, open_files=24),
         "one-session": functools.partial(sshd, settings={"MaxSessions": "1"}),
+        "no-posix-rename-sshd": functools.partial(
+            sshd, settings={"Subsystem": "sftp internal-sftp -P posix-rename"}
+        ),
         "asyncssh": asyncssh_server,
         "bare": functools.partial(asyncssh_server, bad=_BARE),
     }

@@ -19,6 +19,7 @@ from pendulum import from_timestamp
 
 from .._diagnosis import Canary, Step
 from .._operation import tell_retry
+from .._tasks import Cleanups
 from .._threads import Threads
 from ..driver import Buffer, Driver
 from ..errors import ClosedError, ObjectChangedError, StorageError
@@ -40,6 +41,8 @@ from ._sftp_staged import (
     create_only,
     nothing_written,
     rename_over,
+    take_away,
+    temporary_beside,
     unreplaced,
 )
 from ._sftp_tree import (
@@ -347,11 +350,16 @@ class SFTPDriver:
 
     async def move(self, src: str, dst: str, options: WriteOptions) -> None:
         check_disk_options(options)
-        await self._whole(lambda: self._leased(lambda lease: self._make_way(lease, src, dst), 1))
-        await self._leased(lambda lease: self._move(lease.session, src, dst, options.if_absent))
+        before = await self._whole(
+            lambda: self._leased(lambda lease: self._make_way(lease, src, dst), 1)
+        )
+        await self._leased(
+            lambda lease: self._move(lease.session, src, dst, before, options.if_absent)
+        )
 
-    async def _make_way(self, lease: Lease, src: str, dst: str) -> None:
-        await self._look(lease, src)
+    async def _make_way(self, lease: Lease, src: str, dst: str) -> Attrs | None:
+        """Return what both names have in common, where they may be names of one file."""
+        before = await self._look(lease, src)
         session = lease.session
         found = await find(session, self._bytes(dst))
         if found is None:
@@ -360,8 +368,11 @@ class SFTPDriver:
             await remove_empty(lease, self._bytes(dst))
         else:
             found.check_file()
+        return before if found == before else None
 
-    async def _move(self, session: Session, src: str, dst: str, if_absent: bool) -> None:
+    async def _move(
+        self, session: Session, src: str, dst: str, before: Attrs | None, if_absent: bool
+    ) -> None:
         old, new = self._bytes(src), self._bytes(dst)
         try:
             if if_absent:
@@ -369,12 +380,23 @@ class SFTPDriver:
                     await self._forget_name(src, dst)
             elif POSIX_RENAME in session.extensions:
                 await session.replace(old, new)
+                # POSIX renames nothing when both are names of one file: then the old one must go.
+                if before is not None and await find(session, old) == before:
+                    await Cleanups().finish(self._take_away(session, src, dst))
             else:
                 await rename_over(session, old, new, allow_non_atomic=self.config.allow_non_atomic)
         except SFTPError as exc:
             if await find(session, old) is None:
                 raise SFTPError(Status.NO_SUCH_FILE, exc.reason) from exc
             raise await unreplaced(session, new, exc) from exc
+
+    async def _take_away(self, session: Session, src: str, dst: str) -> None:
+        name, aside = temporary_beside(self.path(src))
+        self._living.add(name)  # a sweep may come between
+        try:
+            await take_away(session, self._bytes(src), self._bytes(dst), aside)
+        finally:
+            self._living.discard(name)
 
     async def _forget_name(self, src: str, dst: str) -> None:
         """Remove the old one of two names of a file, or the new one if that is refused."""

@@ -14,6 +14,7 @@ from typing import Any
 from asyncssh import ConnectionLost, SFTPError
 
 from .._operation import tell_retry
+from .._tasks import Cleanups
 from ..driver import Buffer, Limits
 from ..errors import (
     FileExistsInStorageError,
@@ -79,8 +80,7 @@ class StagedFile:
         self._if_absent = options.if_absent
         self._allow_non_atomic = allow_non_atomic
         self._living = living
-        self._name = TEMP_PREFIX + secrets.token_hex(8)
-        self._temp = path_bytes(posixpath.join(posixpath.dirname(path), self._name))
+        self._name, self._temp = temporary_beside(path)
         self._handle = b""
         self._existing: Attrs | None = None  # what had the final name at the beginning
         self._chmod: asyncio.Future[None] | None = None
@@ -225,6 +225,7 @@ class StagedFile:
         Raises:
             FileExistsInStorageError: create-only, and the name exists.
             KeyConflictError: the name is a directory with files in it.
+            StorageIOError: as of `rename_over`; the file keeps its temporary name.
             ConnectionLost: nobody knows whether it has its name.
         """
         session = self.lease.session
@@ -238,12 +239,19 @@ class StagedFile:
                 await self._replace(attrs)
             else:
                 await rename_over(
-                    session, self._temp, self._final, allow_non_atomic=self._allow_non_atomic
+                    session,
+                    self._temp,
+                    self._final,
+                    allow_non_atomic=self._allow_non_atomic,
+                    keep=self._keep,
                 )
         except SFTPError as exc:
             raise await unreplaced(self.lease.session, self._final, exc) from exc
         self._left = both
         await self.discard()
+
+    def _keep(self, keep: bool) -> None:
+        self._left = not keep
 
     async def _replace(self, attrs: Attrs) -> None:
         """Rename; when the answer is lost, look whether it was done, and else do it."""
@@ -391,9 +399,26 @@ async def _refuse_taken(session: Session, path: bytes) -> None:
 
 
 async def rename_over(
-    session: Session, path: bytes, new_path: bytes, *, allow_non_atomic: bool
+    session: Session,
+    path: bytes,
+    new_path: bytes,
+    *,
+    allow_non_atomic: bool,
+    keep: Callable[[bool], None] | None = None,
 ) -> None:
-    """Rename on a server that replaces no file by renaming another."""
+    """Rename on a server that replaces no file by renaming another.
+
+    A cancellation waits until a file whose place was cleared has taken it.
+
+    Args:
+        allow_non_atomic: whether to remove the old file first.
+        keep: told True before the old file is removed, from when on `path` may be the only whole
+            copy, and False if the server would not remove it.
+
+    Raises:
+        UnsupportedOperationError: the name exists, and its file is not to be removed first.
+        StorageIOError: the old file was removed, but `path` could not take its name.
+    """
     try:
         await session.rename(path, new_path)
     except SFTPError:
@@ -402,8 +427,51 @@ async def rename_over(
             raise
         if not allow_non_atomic:
             raise _not_atomic() from None
+        await Cleanups().finish(_supplant(session, path, new_path, keep or (lambda _: None)))
+
+
+async def _supplant(
+    session: Session, path: bytes, new_path: bytes, keep: Callable[[bool], None]
+) -> None:
+    keep(True)  # before it is sent: an answer that is lost tells nothing
+    try:
         await session.remove(new_path)
+    except SFTPError:
+        keep(False)
+        raise
+    try:
         await session.rename(path, new_path)
+    except SFTPError as exc:
+        if await find(session, path) is None:
+            raise
+        name = posixpath.basename(path).decode(errors="replace")
+        which = "temporary" if name.startswith(TEMP_PREFIX) else "old"
+        raise StorageIOError(
+            "the old file was removed, but the server does not give its name to the new one: the "
+            f"whole copy is left under its {which} name {name!r}"
+        ) from exc
+
+
+async def take_away(session: Session, path: bytes, new_path: bytes, aside: bytes) -> None:
+    """Take away the first of two names of one file, unless both are one name spelt in two ways.
+
+    Such are names on a disk that ignores case, or below a directory and a symlink to it; no server
+    tells them from hard links, so the file is never removed while it may have no other name.
+
+    Args:
+        aside: a name that does not exist, for the moment.
+    """
+    await session.rename(path, aside)
+    if await find(session, new_path) is None:
+        await session.rename(aside, new_path)
+    else:
+        await session.remove(aside)
+
+
+def temporary_beside(path: str) -> tuple[str, bytes]:
+    """Return a new temporary name, and the path of it in the directory of another."""
+    name = TEMP_PREFIX + secrets.token_hex(8)
+    return name, path_bytes(posixpath.join(posixpath.dirname(path), name))
 
 
 async def unreplaced(session: Session, path: bytes, exc: SFTPError) -> Exception:

@@ -51,7 +51,8 @@ class SFTPStorage(InternalLinksStorageBackend):
         insecure_skip_host_key_check: talk to whoever answers. It warns, for it gives passwords and
             files to anybody in between.
         allow_non_atomic: replace files also on servers without ``posix-rename``, by removing the
-            old one first; then a reader may find none, and a crash may leave none.
+            old one first; then a reader may find none, and a crash may leave none. If the server
+            then refuses the name to a new file, that is left under its temporary name.
         max_connections: how many there may be at once.
         keepalive_interval: in seconds of silence, after which the server is asked whether it is
             there; 0 for never. It has three tries.
