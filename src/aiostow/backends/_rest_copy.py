@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from .._tasks import Cleanups, after
 from ..driver import Upload
 from ..models import ByteRange, ListEntry
 
@@ -17,6 +18,7 @@ async def copy_by_pieces(
     piece: int,
     fetch: Callable[[int, ByteRange], Awaitable[None]],
     check: Callable[[], Awaitable[None]] | None = None,
+    cleanups: Cleanups | None = None,
 ) -> ListEntry:
     """Return the entry of the copy, which is whole or, after an error, not there.
 
@@ -26,6 +28,7 @@ async def copy_by_pieces(
         piece: in bytes.
         fetch: makes a range of the source the piece of a number.
         check: looks once more before the commit.
+        cleanups: hold what must end before the connections are closed.
     """
     turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -37,14 +40,19 @@ async def copy_by_pieces(
         asyncio.ensure_future(one(index, begin))
         for index, begin in enumerate(range(0, size, piece))
     ]
+
+    async def undo() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await upload.abort()
+
     try:
         await asyncio.gather(*tasks)
         if check is not None:
             await check()
         return await upload.commit()
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await upload.abort()
+    except BaseException as exc:
+        with after(exc):
+            await (cleanups or Cleanups()).finish(undo())
         raise

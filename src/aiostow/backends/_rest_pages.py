@@ -45,11 +45,27 @@ class RestPages:
         self._after = None if start_after is None else start_after.encode()
         self._token: str | None = None
         self._coming: asyncio.Task[ListPage] | None = None
+        self._come: ListPage | None = None  # and not yet given: whoever asked was cancelled
         self._ended = False
 
     async def next_page(self) -> Sequence[ListEntry | Folder] | None:
-        if self._ended:
-            return None
+        page = self._come
+        if page is None:
+            if self._ended:
+                return None
+            page = self._come = await self._arrived()
+            if page.token is None:
+                self._ended = True
+            else:
+                self._coming = self._ask()
+                await asyncio.sleep(0)  # lets the request go out
+        self._come = None
+        items = page.items()
+        if self._after is not None:
+            items = [item for item in items if place(item) > self._after]
+        return items
+
+    async def _arrived(self) -> ListPage:
         coming = self._coming or self._ask()
         try:
             page = await asyncio.shield(coming)
@@ -60,15 +76,7 @@ class RestPages:
             self._coming = None
             raise
         self._token, self._coming = page.token, None
-        if page.token is None:
-            self._ended = True
-        else:
-            self._coming = self._ask()
-            await asyncio.sleep(0)  # lets the request go out
-        items = page.items()
-        if self._after is not None:
-            items = [item for item in items if place(item) > self._after]
-        return items
+        return page
 
     def _ask(self) -> asyncio.Task[ListPage]:
         task = asyncio.get_running_loop().create_task(self._page(self._token))
@@ -77,6 +85,7 @@ class RestPages:
 
     async def aclose(self) -> None:
         self._ended = True
+        self._come = None
         coming, self._coming = self._coming, None
         if coming is not None:
             coming.cancel()

@@ -9,7 +9,7 @@ from typing import Protocol
 from ..driver import Buffer, Chunks
 from ..errors import ObjectChangedError, StorageIOError
 from ..models import ByteRange, ListEntry
-from ._rest_entry import etag_of
+from ._rest_entry import etag_of, http_date
 from .http import ServiceError
 
 RANGE = 4 << 20
@@ -92,7 +92,7 @@ class RestSource:
                 raise ObjectChangedError("the object was replaced while it was read") from exc
             raise
         try:
-            if entry.etag != etag_of(got.headers):
+            if not self._same(got.headers):
                 raise ObjectChangedError("the object was replaced while it was read")
             begins = got.headers.get("content-range", "bytes 0-").startswith(f"bytes {offset}-")
             if not begins:
@@ -101,6 +101,19 @@ class RestSource:
             got.body.close()
             raise
         return got.body.limit(length)
+
+    def _same(self, headers: Mapping[str, str]) -> bool:
+        """Whether an answer is surely of the version that was opened, as far as services tell."""
+        etag = etag_of(headers)
+        if etag is not None or self.entry.etag is not None:
+            return etag == self.entry.etag
+        date, told = headers.get("last-modified"), headers.get("content-range")
+        total = headers.get("content-length") if told is None else told.rpartition("/")[2]
+        return (
+            date is not None
+            and http_date(date) == self.entry.last_modified
+            and total == str(self.entry.size)
+        )
 
     def close(self) -> None:
         """Give the opening body back, if it was not used."""

@@ -16,6 +16,8 @@ MAX_PART = 5 << 30
 MAX_PARTS = 10_000
 MAX_KEY = 1024
 """Bytes of a key."""
+DIRECTORY_BUCKET = "--x-s3"
+"""Ends the names of directory buckets."""
 
 AddressingStyle: TypeAlias = Literal["auto", "virtual", "path"]
 DataPlane: TypeAlias = Literal["auto", "sdk"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from .._diagnosis import Canary, Step
+from .._tasks import Cleanups, after
 from ..driver import Buffer, Driver, Limits, PresignedUrl
 from ..errors import (
     AmbiguousWriteError,
@@ -35,20 +38,21 @@ from ._rest_entry import (
 from ._rest_pages import RestPages
 from ._rest_source import RestSource
 from ._s3_checks import S3Checks, advise
-from ._s3_config import MAX_KEY, MAX_PART, MAX_PARTS, MIN_PART, S3Config
+from ._s3_config import DIRECTORY_BUCKET, MAX_KEY, MAX_PART, MAX_PARTS, MIN_PART, S3Config
 from ._s3_errors import to_storage_error
 from ._s3_links import presign_link
 from ._s3_plane import Plane
 from ._s3_rest import RestPlane
 from ._s3_sdk import Sdk
 from ._s3_sdk_plane import SdkPlane
-from ._s3_upload import S3Upload, check_commit
+from ._s3_upload import Found, S3Upload, check_commit
 from .http import ServiceError
 
 _COPY_LIMIT = 5 << 30  # bytes that one CopyObject copies
 _COPY_PART = 512 << 20
 _DEPTH = 8
 _META = "x-amz-meta-"
+_MD5 = re.compile("[0-9a-f]{32}(-[0-9]+)?")
 
 
 class S3Client:
@@ -91,6 +95,7 @@ class S3Driver:
         self.config = config
         self._clients: PerLoop[S3Client] = PerLoop(self._make_client)
         self._uploads: set[str] = set()  # ids of those under way here
+        self._cleanups = Cleanups()
         self._aws = config.endpoint_url is None  # until the SDK knows better
         self._own_headers = config.write_headers()
         check_headers(self._own_headers, _META, "S3")
@@ -114,6 +119,7 @@ class S3Driver:
         await self._clients.connect()
 
     async def aclose(self) -> None:
+        await self._cleanups.join()
         await self._clients.aclose()
 
     @property
@@ -148,7 +154,7 @@ class S3Driver:
             if_match=Support.native if self.conditional_writes else Support.unsupported,
             metadata=Support.native,
             links=Support.native,
-            ordered=not self.config.bucket.endswith("--x-s3"),
+            ordered=not self.config.bucket.endswith(DIRECTORY_BUCKET),
         )
 
     @property
@@ -175,6 +181,9 @@ class S3Driver:
 
     async def stat(self, key: str) -> ListEntry:
         _check_length(key)
+        return entry_of(key, await self._head(key), _META)
+
+    async def _head(self, key: str) -> Mapping[str, str]:
         client = self._clients.current()
         try:
             answer = await client.plane.head(key, {})
@@ -182,7 +191,7 @@ class S3Driver:
             await self._check_bucket(client, exc)
             raise
         client.bucket_seen = True
-        return entry_of(key, answer.headers, _META)
+        return answer.headers
 
     @staticmethod
     async def _check_bucket(client: S3Client, exc: ServiceError) -> None:
@@ -206,18 +215,14 @@ class S3Driver:
         for key in keys:
             _check_length(key)
         if len(keys) == 1:
+            failures: dict[str, Exception] = {}
             try:
                 await self._plane.delete(keys[0])
             except ServiceError as exc:
-                if exc.status != 404 or exc.code == "NoSuchBucket":
-                    return {keys[0]: exc}
-            return {}
-        failures = await self._plane.delete_many(keys)
-        return {
-            key: ServiceError(200, code, message, {})
-            for key, (code, message) in failures.items()
-            if code != "NoSuchKey"
-        }
+                failures[keys[0]] = exc
+        else:
+            failures = await self._plane.delete_many(keys)
+        return {key: exc for key, exc in failures.items() if not _was_gone(exc)}
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -277,24 +282,33 @@ class S3Driver:
     ) -> ListEntry:
         """Find out what became of a write that was refused, perhaps by its own earlier try."""
         if exc.status == 412 and exc.unsure:
-            entry = await self._stat_or_none(key)
-            if entry is not None and entry.size == size:
-                if entry.etag == md5_hex(buffers):
-                    return entry
-                if self.config.customer_key is not None or self.config.kms:
+            found = await self._look(key)
+            if found is not None and found.entry.size == size:
+                if found.entry.etag == md5_hex(buffers):
+                    return found.entry
+                if not found.by_md5:
                     raise AmbiguousWriteError(
                         "an earlier try may have written it: its etag does not tell"
                     ) from exc
         check_commit(exc, options)
         raise exc
 
-    async def _stat_or_none(self, key: str) -> ListEntry | None:
+    async def _look(self, key: str) -> Found | None:
+        """Return what a key holds, None for nothing."""
         try:
-            return await self.stat(key)
+            headers = await self._head(key)
         except ServiceError as exc:
             if exc.status == 404:
                 return None
             raise
+        entry, config = entry_of(key, headers, _META), self.config
+        plain = headers.get("x-amz-server-side-encryption", "AES256") == "AES256"
+        own = (
+            config.kms
+            or config.customer_key is not None
+            or config.bucket.endswith(DIRECTORY_BUCKET)
+        )
+        return Found(entry, plain and not own and bool(_MD5.fullmatch(entry.etag or "")))
 
     async def begin(self, key: str, options: WriteOptions, *, size_hint: int | None) -> S3Upload:
         return await self._begin(key, options, self.checksums)
@@ -328,7 +342,7 @@ class S3Driver:
         self._uploads.add(upload_id)
         return S3Upload(
             self._plane, self._uploads, key, upload_id, self.write_limits, options, conditions,
-            checksums, self._stat_or_none,
+            checksums, self._look,
         )  # fmt: skip
 
     async def resume(self, key: str, options: WriteOptions, *, token: str) -> S3Upload | None:
@@ -418,7 +432,7 @@ class S3Driver:
         options: WriteOptions,
         part: int = _COPY_PART,
     ) -> ListEntry:
-        upload = await self._begin(dst, options, None)
+        upload = await self._begin_copy(dst, options)
         sdk, bucket, etag = self.sdk, other.config.bucket, source.etag or ""
 
         async def fetch(index: int, span: ByteRange) -> None:
@@ -432,7 +446,22 @@ class S3Driver:
             if (await other.stat(source.name)).etag != source.etag:
                 raise ObjectChangedError("the source was replaced while it was copied")
 
-        return await copy_by_pieces(upload, source.size, part, fetch, check)
+        return await copy_by_pieces(upload, source.size, part, fetch, check, self._cleanups)
+
+    async def _begin_copy(self, dst: str, options: WriteOptions) -> S3Upload:
+        # Not to be cut by a cancellation, or nobody would know what is to be aborted.
+        beginning = self._cleanups.start(self._begin(dst, options, None))
+
+        async def undo() -> None:
+            upload = await beginning
+            await upload.abort()
+
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError as exc:
+            with after(exc):
+                await self._cleanups.finish(undo())
+            raise
 
     # -- what else S3 can -----------------------------------------------------------------------
 
@@ -469,6 +498,13 @@ class S3Driver:
 
     def map_error(self, exc: BaseException) -> StorageError | None:
         return to_storage_error(exc)
+
+
+def _was_gone(exc: Exception) -> bool:
+    """Whether a deletion failed because there was nothing to delete."""
+    if not isinstance(exc, ServiceError) or exc.code == "NoSuchBucket":
+        return False
+    return exc.status == 404 or exc.code == "NoSuchKey"
 
 
 def _check_length(key: str) -> None:

@@ -69,8 +69,8 @@ class Plane(Protocol):
         """Delete an object."""
         ...
 
-    async def delete_many(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Delete up to 1,000 objects and return code and message of each that is still there."""
+    async def delete_many(self, keys: Sequence[str]) -> dict[str, Exception]:
+        """Delete up to 1,000 objects and return the errors of those that were not."""
         ...
 
     async def list(

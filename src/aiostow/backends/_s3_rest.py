@@ -26,7 +26,7 @@ from ._s3_xml import (
 )
 from ._sigv4 import EMPTY, UNSIGNED, Signer
 from ._xml import Document
-from .http import Http, Reply, Request, ServiceError
+from .http import Http, Reply, Request, ServiceError, TransportError
 
 T = TypeVar("T")
 
@@ -155,17 +155,23 @@ class RestPlane:
     async def delete(self, key: str) -> None:
         await self._call("DELETE", key, {})
 
-    async def delete_many(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
-        failures: dict[str, tuple[str, str]] = {}
+    async def delete_many(self, keys: Sequence[str]) -> dict[str, Exception]:
+        failures: dict[str, Exception] = {}
         sayable = [key for key in keys if _UNSAFE_IN_XML.isdisjoint(key)]
         if sayable:
             body = [delete_body(sayable)]
             headers = {"content-md5": md5_text(body), "content-type": "application/xml"}
             reply = await self._call("POST", "", headers, [("delete", "")], body, _complain)
-            failures = parse_failures(reply.body)
+            failures = {
+                key: ServiceError(200, code, message, {})
+                for key, (code, message) in parse_failures(reply.body).items()
+            }
         for key in keys:
             if not _UNSAFE_IN_XML.isdisjoint(key):  # one at a time: XML has no such characters
-                await self.delete(key)
+                try:
+                    await self.delete(key)
+                except (ServiceError, TransportError) as exc:
+                    failures[key] = exc
         return failures
 
     async def list(

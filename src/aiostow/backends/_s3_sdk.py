@@ -14,17 +14,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiobotocore.session
+from aiobotocore.config import AioConfig
 from botocore import UNSIGNED as ANONYMOUS
-from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.httpsession import get_cert_path
 from botocore.loaders import create_loader
 from botocore.utils import get_environ_proxies
 
 from ..models import ByteRange
-from ._s3_config import S3Config
+from ._s3_config import DIRECTORY_BUCKET, S3Config
 from ._s3_errors import lost_by_sdk
-from ._s3_sdk_retries import service_error, tell_retries
+from ._s3_sdk_retries import ToldSession, service_error, tell_retries
 from ._sigv4 import Credentials
 from .http import HttpOptions, tls_context
 
@@ -35,7 +35,6 @@ except ModuleNotFoundError:  # the extra for applications whose boto3 is newer t
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _ALGORITHM = "AWS4-HMAC-SHA256"
-_DIRECTORY_BUCKET = "--x-s3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ class Sdk:
 
     async def _open(self) -> None:
         config = self._config
-        own = Config(
+        own = AioConfig(
             signature_version=ANONYMOUS if config.anonymous else None,
             connect_timeout=config.connect_timeout,
             read_timeout=config.read_timeout,
@@ -150,6 +149,7 @@ class Sdk:
         )
         if config.client_config is not None:
             own = own.merge(config.client_config)
+        own.http_session_cls = ToldSession  # after the merge, which would lose it
         self.client = await self._stack.enter_async_context(
             self._session.create_client(
                 "s3",
@@ -169,7 +169,7 @@ class Sdk:
     async def _see_endpoint(self) -> Endpoint:
         """Let the SDK make a request, and stop it before it is sent: its rules are many."""
         client, bucket = self.client, self._config.bucket
-        special = bucket.startswith("arn:") or bucket.endswith(_DIRECTORY_BUCKET)
+        special = bucket.startswith("arn:") or bucket.endswith(DIRECTORY_BUCKET)
         if special:
             host = urlsplit(client.meta.endpoint_url).netloc
             return Endpoint("", host, "", client.meta.region_name, "s3", True, False)

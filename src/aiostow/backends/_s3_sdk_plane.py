@@ -14,7 +14,7 @@ from ._s3_errors import lost_by_sdk
 from ._s3_plane import Answer
 from ._s3_sdk import Sdk, translated
 from ._s3_xml import Part
-from .http import TransportError
+from .http import ServiceError, TransportError
 
 _CHUNK = 1 << 20
 
@@ -96,11 +96,13 @@ class SdkPlane:
     async def delete(self, key: str) -> None:
         await self._call("DeleteObject", {}, Key=key)
 
-    async def delete_many(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+    async def delete_many(self, keys: Sequence[str]) -> dict[str, Exception]:
         objects = [{"Key": key} for key in keys]
         answer = await self._call("DeleteObjects", {}, Delete={"Objects": objects, "Quiet": True})
         return {
-            error.get("Key", ""): (error.get("Code", ""), error.get("Message", ""))
+            error.get("Key", ""): ServiceError(
+                200, error.get("Code", ""), error.get("Message", ""), {}
+            )
             for error in answer.get("Errors", ())
         }
 

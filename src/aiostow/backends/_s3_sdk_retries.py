@@ -6,11 +6,22 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from aiobotocore.httpsession import AIOHTTPSession
+
 from .._operation import tell_retry
 from ._s3_errors import lost_by_sdk
 from .http import ServiceError
 
 _FAILED = "aiostow_failed"  # in the SDK's context of a request
+
+
+class ToldSession(AIOHTTPSession):  # type: ignore[misc]
+    """The SDK's connections, on which nothing is sent again but by the SDK, which counts it."""
+
+    async def _get_session(self, proxy_url: str | None) -> Any:
+        session = await super()._get_session(proxy_url)
+        session._retry_connection = False  # see `Http`
+        return session
 
 
 def service_error(answer: Mapping[str, Any]) -> ServiceError:

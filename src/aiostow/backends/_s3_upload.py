@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..driver import Buffer, Limits
@@ -22,6 +23,19 @@ from .http import ServiceError
 _ABORTS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a key holds after a write of which an earlier try may have been carried out.
+
+    Attributes:
+        entry: of the object.
+        by_md5: whether its etag is made of MD5s, so that another one is that of other content.
+    """
+
+    entry: ListEntry
+    by_md5: bool
+
+
 class S3Upload:
     """See `Upload`.
 
@@ -34,7 +48,7 @@ class S3Upload:
         options: of the write.
         conditions: headers that its end is bound to.
         checksums: of the parts.
-        stat: returns what the key holds, None for nothing.
+        look: returns what the key holds, None for nothing.
     """
 
     def __init__(
@@ -47,7 +61,7 @@ class S3Upload:
         options: WriteOptions,
         conditions: Mapping[str, str],
         checksums: Checksums | None,
-        stat: Callable[[str], Awaitable[ListEntry | None]],
+        look: Callable[[str], Awaitable[Found | None]],
     ) -> None:
         self._plane = plane
         self._living = living
@@ -55,7 +69,7 @@ class S3Upload:
         self._options = options
         self._conditions = conditions
         self._checksums = checksums
-        self._stat = stat
+        self._look = look
         self._parts: dict[int, Part] = {}
         self._begun = 0  # parts that were sent, perhaps in vain
         self._ended = False
@@ -110,22 +124,24 @@ class S3Upload:
 
     async def _entry(self, answer: Answer) -> ListEntry:
         if etag_of(answer.headers) is None:  # some services keep it to themselves
-            found = await self._stat(self._key)
+            found = await self._look(self._key)
             if found is not None:
-                return found
+                return found.entry
         return written(self._key, self._size, answer.headers, self._options)
 
     async def _after_failed_complete(self, parts: Sequence[Part], exc: ServiceError) -> ListEntry:
         """Find out what became of a commit that was refused, perhaps after its own earlier try."""
         if exc.unsure and (exc.code == "NoSuchUpload" or exc.status in (404, 412)):
             expected = parts_etag([part.etag for part in parts])
-            found = await self._stat(self._key)
-            same_size = found is not None and found.size == self._size
-            if found is not None and same_size and found.etag == expected:
-                return found
-            if exc.status != 412 or (same_size and expected is None):
+            found = await self._look(self._key)
+            ours = found is not None and found.entry.size == self._size  # perhaps
+            if found is not None and ours:
+                if found.entry.etag == expected:
+                    return found.entry
+                ours = expected is None or not found.by_md5
+            if exc.status != 412 or ours:
                 raise AmbiguousWriteError(
-                    "an earlier try may have written it, though the key holds something else now"
+                    "an earlier try may have written it: what the key holds now does not tell"
                 ) from exc
         check_commit(exc, self._options)
         raise exc
@@ -135,13 +151,14 @@ class S3Upload:
         if self._ended:
             return
         late = self._begun != len(self._parts)
-        for _ in range(_ABORTS if late else 1):
-            try:
+        try:
+            for _ in range(_ABORTS if late else 1):
                 await self._plane.abort(self._key, self.token)
-            except ServiceError as exc:
-                if exc.status != 404:
-                    raise
-                break
+        except ServiceError as exc:
+            if exc.status != 404:
+                raise
+        finally:
+            self._living.discard(self.token)  # what is left is for a sweep
         self.leave()
 
     def leave(self) -> None:
