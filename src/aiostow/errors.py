@@ -29,7 +29,7 @@ StorageError
 ├── ObjectChangedError                        replaced while it was read, or not the wanted version
 ├── ShortReadError (EOFError)                 fewer bytes came than were promised
 ├── StorageFullError (OSError)                no space, quota or file-size limit
-├── ResourceLimitError (OSError)              too many open files, no memory
+├── ResourceLimitError (OSError)              too many open files, no memory, no thread
 ├── StorageIOError (OSError)                  any other failure of the disk or service
 │   ├── ServiceUnavailableError               the service is overloaded or broken; try later
 │   └── IntegrityError                        bytes were changed on their way

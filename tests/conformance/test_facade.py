@@ -18,7 +18,7 @@ from ._through_facade import ThroughFacade
 class FacadeSuite(Conformance):
     # A thread cannot be cancelled; what interrupts one is tested with the facade itself.
     test_a_cancelled_read_can_be_repeated = None  # type: ignore[assignment]
-    test_a_page_whose_wait_was_cancelled_is_not_lost = None  # type: ignore[assignment]
+    test_a_page_whose_wait_was_cancelled_is_not_lost = None  # type: ignore[assignment]  # as above
 
 
 class TestMemoryThroughFacade(FacadeSuite):

@@ -37,7 +37,7 @@ async def test_a_copy_that_nobody_waits_for_is_not_made(
     monkeypatch.setattr(_threads, "PATIENCE", patience)
     system = replace(_disk.features(), copy_range=False)
     async with LocalFSStorage(tmp_path / "root", durable=False) as storage:
-        storage.driver._system = system  # type: ignore[attr-defined]
+        storage.driver._system = system  # type: ignore[attr-defined]  # the local one
         await storage.write_bytes("src", data)
         copying = asyncio.ensure_future(storage.copy("src", "dst"))
         await asyncio.to_thread(began.wait, 10)
@@ -52,7 +52,7 @@ async def test_a_copy_that_nobody_waits_for_is_not_made(
             await copying
         for _ in range(100):
             left = [path.name for path in (tmp_path / "root").rglob(f"{TEMP_PREFIX}*")]
-            busy = storage.driver.threads.pool._state.busy  # type: ignore[attr-defined]
+            busy = storage.driver.threads.pool._state.busy  # type: ignore[attr-defined]  # as above
             if not left and not busy:
                 break
             await asyncio.sleep(0.02)

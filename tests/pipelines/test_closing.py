@@ -147,7 +147,7 @@ async def test_one_file_that_cannot_be_closed_keeps_nothing_else_open(bench: Ben
         ended.append("driver")
         await aclose()
 
-    bench.driver.aclose = closed  # type: ignore[method-assign]
+    bench.driver.aclose = closed  # type: ignore[method-assign]  # it tells
     with pytest.raises(ConnectionLostError):
         await bench.storage.aclose()
     assert all(file.closed for file in files)

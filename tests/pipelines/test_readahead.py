@@ -104,7 +104,7 @@ async def test_a_cancellation_alone_is_no_closing(storage: Storage) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        storage.driver.clear()  # type: ignore[attr-defined]
+        storage.driver.clear()  # type: ignore[attr-defined]  # the faulty one
         assert await file.read() == DATA
 
 

@@ -47,7 +47,7 @@ class TestCephBySdk(S3Suite):
 class FacadeSuite(S3Suite):
     # A thread cannot be cancelled; what interrupts one is tested with the facade itself.
     test_a_cancelled_read_can_be_repeated = None  # type: ignore[assignment]
-    test_a_page_whose_wait_was_cancelled_is_not_lost = None  # type: ignore[assignment]
+    test_a_page_whose_wait_was_cancelled_is_not_lost = None  # type: ignore[assignment]  # as above
 
     @pytest.fixture
     async def storage(self, make_storage: MakeStorage) -> AsyncIterator[Storage]:

@@ -332,6 +332,6 @@ def test_a_call_that_comes_before_the_last_thread_has_gone_is_made() -> None:
             pool._state.jobs.append(lambda: made.append(1))
         return leave(door)  # type: ignore[arg-type]  # it is the thread's own
 
-    pool._state.leave = leave_late  # type: ignore[method-assign]
+    pool._state.leave = leave_late  # type: ignore[method-assign]  # in between
     pool.shutdown()
     assert made == [1]

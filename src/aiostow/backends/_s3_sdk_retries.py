@@ -15,7 +15,7 @@ from .http import ServiceError
 _FAILED = "aiostow_failed"  # in the SDK's context of a request
 
 
-class ToldSession(AIOHTTPSession):  # type: ignore[misc]
+class ToldSession(AIOHTTPSession):  # type: ignore[misc]  # it has no types
     """The SDK's connections, on which nothing is sent again but by the SDK, which counts it."""
 
     async def _get_session(self, proxy_url: str | None) -> Any:
